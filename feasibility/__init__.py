@@ -1,0 +1,43 @@
+"""How many of our patients could join this trial, which criteria cost us the rest, what if a threshold moved?
+
+The public names load on first use, so that ``import feasibility`` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "screening": ("screen", "Screening"),
+    "patterns": ("PatternTable", "pool"),
+    "kleene": ("is_in", "when", "only_if", "at_least_k_of"),
+    "bounded": ("Range",),
+    "errors": (
+        "FeasibilityError", "CohortError", "ReadError", "ProtocolError", "ScreeningError", "ReconciliationError",
+    ),
+    "cohort.schema": ("Column", "CohortTable", "Fill"),
+    "cohort.read": ("read_cohort", "as_cohort"),
+    "cohort.write": ("write_cohort",),
+    "protocol.criterion": ("inclusion", "exclusion", "not_assessable", "Beta", "Criterion", "NotAssessable"),
+    "protocol.protocol": ("Protocol",),
+    "protocol.scenario": ("Scenario",),
+    "protocol.loading": ("load_trial", "trials"),
+    "analysis.attrition": ("attrition",),
+    "analysis.impact": ("impact", "overlaps"),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str):
+    if name in _MODULE_OF:
+        value = getattr(importlib.import_module(f"feasibility.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'feasibility' has no attribute {name!r}")
+
+
+def __dir__():
+    return [*__all__, "__version__"]

@@ -1,0 +1,69 @@
+"""A named change of a protocol: other thresholds and readings, waived criteria. Kept as a small TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from feasibility.errors import ProtocolError, did_you_mean
+from feasibility.protocol.protocol import Protocol
+
+KEYS = ("name", "description", "trial", "thresholds", "readings", "waive")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What would change: thresholds and readings by their flat names, criteria or clauses to waive.
+
+    >>> Scenario("Platelets above 20", thresholds={"min_platelets": 20}).name
+    'Platelets above 20'
+    """
+
+    name: str
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    readings: Mapping[str, Any] = field(default_factory=dict)
+    waive: tuple[str, ...] = ()
+    trial: str = ""
+    description: str = ""
+
+    def apply(self, protocol: Protocol) -> Protocol:
+        """The protocol under this scenario; raises ProtocolError where a name does not fit it."""
+        if self.trial and self.trial != protocol.id:
+            raise ProtocolError(f"Scenario {self.name!r} is written for {self.trial}, not for {protocol.id}.")
+        for names, is_reading, wrong in ((self.thresholds, False, "readings"), (self.readings, True, "thresholds")):
+            for name in names:
+                if protocol.setting(name).is_reading != is_reading:
+                    raise ProtocolError(f"Scenario {self.name!r}: {name!r} belongs under [{wrong}].")
+        changed = protocol.with_thresholds(**(dict(self.thresholds) | dict(self.readings)))
+        return changed.without(*self.waive) if self.waive else changed
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Scenario:
+        """Read a scenario file; a typo in a key is an error that names the nearest key."""
+        path = Path(path)
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ProtocolError(f"No scenario file {path}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ProtocolError(f"{path}: not a readable TOML file: {error}.") from None
+        for key in data:
+            if key not in KEYS:
+                raise ProtocolError(f"{path}: unknown key {key!r}.{did_you_mean(key, KEYS)}")
+        for table in ("thresholds", "readings"):
+            if not isinstance(data.get(table, {}), dict):
+                raise ProtocolError(f"{path}: {table} must be a table, [{table}], with one line a name.")
+        waive = data.get("waive", [])
+        if not isinstance(waive, list) or not all(isinstance(w, str) for w in waive):
+            raise ProtocolError(f'{path}: waive must be a list of ids or names, such as waive = ["E7"].')
+        return cls(
+            name=data.get("name", path.stem),
+            thresholds=data.get("thresholds", {}),
+            readings=data.get("readings", {}),
+            waive=tuple(waive),
+            trial=data.get("trial", ""),
+            description=data.get("description", ""),
+        )

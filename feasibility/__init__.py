@@ -10,7 +10,7 @@ import importlib
 __version__ = "0.1.0"
 
 _WHERE = {
-    "screening": ("screen", "Screening"),
+    "screening": ("screen", "Screening", "count_patterns"),
     "patterns": ("PatternTable", "pool"),
     "kleene": ("is_in", "when", "only_if", "at_least_k_of"),
     "bounded": ("Range",),
@@ -26,6 +26,12 @@ _WHERE = {
     "protocol.loading": ("load_trial", "trials"),
     "analysis.attrition": ("attrition",),
     "analysis.impact": ("impact", "overlaps"),
+    "analysis.demographics": ("demographics",),
+    "cohort.quality": ("quality_report",),
+    "figures": (
+        "plot_attrition", "plot_impact", "plot_flow", "plot_overlap", "plot_completeness", "plot_attrition_by",
+        "plot_assessability", "plot_demographics",
+    ),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -139,13 +140,29 @@ def screen(
     return Screening(
         protocol=protocol,
         index=index,
-        labels=tuple(CriterionLabel(c.id, c.kind, c.name, c.text) for c in criteria),
+        labels=_labels(protocol),
         failed=pack(failed, len(needed)),
         unknown=pack(unknown, len(needed)),
         missing_columns=absent,
         strata=_strata(cohort, protocol, strata),
-        header=_header(cohort, protocol),
+        header=_header(cohort.attrs.get("feasibility", {}), protocol),
     )
+
+
+def count_patterns(table, protocol: Protocol) -> PatternTable:
+    """The pattern table of an Ibis table (DuckDB, PostgreSQL, ...): nothing but counts leaves the database.
+
+    The table has the declared column names, one row a patient. Raises ScreeningError for a missing column, and for a
+    criterion that the database cannot express.
+    """
+    from feasibility.engine.ibis_engine import count_statuses
+
+    failed, unknown, n = count_statuses(table, protocol)
+    return count(_labels(protocol), failed, unknown, weights=n, header=_header({}, protocol))
+
+
+def _labels(protocol: Protocol) -> tuple[CriterionLabel, ...]:
+    return tuple(CriterionLabel(c.id, c.kind, c.name, c.text) for c in protocol.assessable)
 
 
 def _check_rows(cohort) -> pd.Index:
@@ -200,7 +217,7 @@ def _check_dtypes(cohort: pd.DataFrame, protocol: Protocol) -> None:
 
 def _all_unknown(protocol: Protocol, name: str, index: pd.Index) -> pd.Series:
     known = protocol.columns is not None and name in protocol.columns
-    declared = protocol.columns[name].dtype if known else "Float64"
+    declared = protocol.columns[name].dtype if known else "boolean"
     return pd.Series(pd.array([pd.NA] * len(index), dtype=DTYPES[declared]), index=index)
 
 
@@ -214,10 +231,9 @@ def _strata(cohort, protocol: Protocol, extra: Iterable[str]) -> pd.DataFrame | 
     return cohort[names].reset_index(drop=True) if names else None
 
 
-def _header(cohort, protocol: Protocol) -> dict:
+def _header(built: dict, protocol: Protocol) -> dict:
     from feasibility import __version__
 
-    built = dict(cohort.attrs.get("feasibility", {}))
     return {
         "protocol": protocol.id,
         "fingerprint": protocol.fingerprint(),
@@ -229,6 +245,4 @@ def _header(cohort, protocol: Protocol) -> dict:
 
 
 def _short_hash(value) -> str:
-    import hashlib
-
     return hashlib.sha256(repr(value).encode()).hexdigest()[:12]

@@ -7,9 +7,7 @@ and a comparison on a two-valued dtype all break this, and so would silently cou
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
 
 import numpy as np
 import pandas as pd
@@ -86,24 +84,43 @@ def _other_values(criterion, column: pd.Series) -> list:
     """Values the cell could have held: a spread of those present, the thresholds and their neighbours, all codes."""
     present = column.dropna()
     if isinstance(column.dtype, pd.StringDtype):
-        return sorted({*present.unique()[:24], *_texts(criterion)})
+        return sorted({*present.unique()[:24], *(c for c in _constants(criterion.function) if isinstance(c, str))})
     if isinstance(column.dtype, pd.BooleanDtype):
         return [True, False]
     quantiles = present.drop_duplicates().sort_values()
     spread = quantiles.iloc[np.unique(np.linspace(0, len(quantiles) - 1, 5).astype(int))] if len(quantiles) else []
-    limits = {v for v in criterion.values.values() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-    near = {float(x) for v in limits for x in (v, v - 1, v + 1)} | {0.0}
+    limits = {v for v in (*criterion.values.values(), *_constants(criterion.function)) if _is_number(v)}
+    near = {float(x) for v in sorted(limits)[:40] for x in (v, v - 1, v + 1)} | {0.0}
     pool = {float(v) for v in spread} | near
     if isinstance(column.dtype, pd.Int64Dtype):
         return sorted({int(v) for v in pool if np.isfinite(v)})
     return sorted(pool)
 
 
-def _texts(criterion) -> set[str]:
-    """Every text constant in the criterion's source: codes it may compare with."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(criterion.function)))
-    except (OSError, TypeError, SyntaxError):
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _constants(function, seen=None) -> set:
+    """Every constant in the code of a function and its helpers: values its columns may be compared with."""
+    seen = set() if seen is None else seen
+    if function in seen or not inspect.isfunction(function):
         return set()
-    found = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return {t for t in found if len(t) <= 30 and t != criterion.text}
+    seen.add(function)
+    found: set = set()
+    waiting = list(function.__code__.co_consts)
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, (tuple, frozenset)):
+            waiting += one
+        elif inspect.iscode(one):
+            waiting += one.co_consts
+        elif _is_number(one) or (isinstance(one, str) and one != function.__doc__ and len(one) <= 30):
+            found.add(one)
+    names = inspect.getclosurevars(function)
+    for value in (*names.globals.values(), *names.nonlocals.values()):
+        if inspect.isfunction(value) and value.__module__ != "feasibility.kleene":
+            found |= _constants(value, seen)
+        elif isinstance(value, (tuple, frozenset, list)):
+            found |= {v for v in value if isinstance(v, (int, float, str))}
+    return found

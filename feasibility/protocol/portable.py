@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from feasibility.errors import ProtocolError
 
@@ -49,8 +49,8 @@ MODULES = {"np": "numpy", "numpy": "numpy", "pd": "pandas", "pandas": "pandas"}
 
 def check_operations(function, where: str) -> None:
     """Refuse what is not three-valued on every engine, naming the operation and what to write instead."""
-    for name, tree in _sources(function):
-        inside = where if name == function.__name__ else f"{where}, in {name}()"
+    for one, tree in _sources(function):
+        inside = where if one is function else f"{where}, in {one.__name__}()"
         arguments = _column_names(tree)
         for node in ast.walk(tree):
             problem = _problem(node, arguments)
@@ -103,7 +103,7 @@ def _column_names(tree) -> set[str]:
     return columns
 
 
-def _sources(function, seen=None) -> Iterator[tuple[str, ast.FunctionDef]]:
+def _sources(function, seen=None) -> Iterator[tuple[Callable, ast.FunctionDef]]:
     """The function and every plain helper it calls, parsed; kleene itself is trusted. Nothing where no source is."""
     seen = set() if seen is None else seen
     if function in seen or getattr(function, "__module__", "") == "feasibility.kleene":
@@ -116,7 +116,7 @@ def _sources(function, seen=None) -> Iterator[tuple[str, ast.FunctionDef]]:
     if not isinstance(tree, ast.FunctionDef):
         return
     tree.decorator_list = []
-    yield function.__name__, tree
+    yield function, tree
     names = inspect.getclosurevars(function)
     for name in sorted(_names(tree)):
         helper = names.nonlocals.get(name, names.globals.get(name))
@@ -130,18 +130,20 @@ def normalised_source(function) -> str:
     The protocol's fingerprint covers it. Where no source is available the byte code stands in.
     """
     parts = []
-    for _, tree in _sources(function):
+    for one, tree in _sources(function):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
-        parts.append(ast.unparse(tree))
+        parts.append(ast.unparse(tree) + _named_constants(one))
     if not parts:
         code = function.__code__
-        parts.append(repr((code.co_code.hex(), code.co_names, [c for c in code.co_consts if c != function.__doc__])))
+        constants = [c for c in code.co_consts if c != function.__doc__]
+        parts.append(repr((code.co_code.hex(), code.co_names, constants)) + _named_constants(function))
+    return "\n".join(parts)
+
+
+def _named_constants(function) -> str:
     names = inspect.getclosurevars(function)
-    constants = {
-        name: repr(value)
-        for name, value in sorted((dict(names.globals) | dict(names.nonlocals)).items())
-        if isinstance(value, (int, float, str, tuple, frozenset, bool))
-    }
-    return "\n".join([*parts, repr(constants)])
+    plain = (int, float, str, tuple, list, dict, frozenset, bool)
+    values = dict(names.globals) | dict(names.nonlocals)
+    return repr({name: repr(value) for name, value in sorted(values.items()) if isinstance(value, plain)})

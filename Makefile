@@ -1,0 +1,35 @@
+# Two commands do everything on a fresh machine with Python 3.11 or later and make:
+#   make report   set up, build the synthetic registry, screen the seed trial, write the report
+#   make test     set up and run the tests
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+TRIAL := NCT06642025
+
+.PHONY: report test lint notebooks bench clean
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, found " + sys.version) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+report: $(READY)
+	$(BIN)/feasibility synthetic --patients 2000 --seed 1 --output build/registry.csv
+	$(BIN)/feasibility report build/registry.csv --trial $(TRIAL) --output reports/$(TRIAL).html
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+notebooks: $(READY)
+	$(BIN)/python notebooks/run.py
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv build

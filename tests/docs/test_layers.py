@@ -1,0 +1,69 @@
+"""Imports go one way, along the flow of the data; cohort and protocol meet only in screening."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "feasibility"
+BASE = {"errors", "kleene", "bounded"}
+MAY_IMPORT = {
+    "errors": set(),
+    "kleene": set(),
+    "bounded": {"kleene"},
+    "patterns": {"errors"},
+    "engine": {*BASE, "patterns"},
+    "cohort": BASE,
+    "protocol": {*BASE, "engine"},
+    "synthetic": {*BASE, "cohort"},
+    "screening": {*BASE, "patterns", "engine", "cohort", "protocol"},
+    "analysis": {*BASE, "patterns", "screening", "protocol"},
+    "figures": {"errors"},
+    "report": {*BASE, "patterns", "analysis", "figures", "screening", "protocol"},
+    "trials": {*BASE, "cohort", "protocol", "synthetic"},
+}
+FREE = {"cli", "__init__"}
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("feasibility"):
+            parts = node.module.split(".")
+            yield parts[1] if len(parts) > 1 else "feasibility"
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("feasibility."):
+                    yield alias.name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path):
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if room in FREE:
+        return
+    allowed = MAY_IMPORT.get(room, set()) | {room, "feasibility"}
+    wrong = set(imports(path)) - allowed
+    assert not wrong, f"{room} may not import {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_library_does_not_print_execute_or_look_at_the_clock(path):
+    if path.name == "cli.py":
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("print", "exec", "eval"), f"{path.name}:{node.lineno}"
+        if isinstance(node, ast.Attribute) and node.attr in ("today", "now", "utcnow"):
+            raise AssertionError(f"{path.name}:{node.lineno} looks at the clock")
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if "figures" in p.parts], ids=lambda p: p.name)
+def test_figures_never_show(path):
+    assert "plt.show" not in path.read_text(encoding="utf-8")

@@ -16,6 +16,10 @@ def unknown_like(mask):
         return pd.NA
     if hasattr(mask, "unknown"):
         return mask.unknown()
+    if type(mask).__module__.startswith("polars"):
+        import polars
+
+        return polars.lit(None, dtype=polars.Boolean)
     import ibis
 
     return ibis.null("boolean")
@@ -63,17 +67,18 @@ def at_least_k_of(k: int, *masks):
     >>> at_least_k_of(2, b(True, True, None), b(True, None, False), b(None, False, None)).tolist()
     [True, <NA>, <NA>]
     """
-    if not 0 <= k <= len(masks):
-        raise ValueError(f"k is {k}, but there are {len(masks)} masks.")
+    if not 1 <= k <= len(masks):
+        raise ValueError(f"k is {k}; with {len(masks)} masks it can be 1 to {len(masks)}.")
     # reached[j]: at least j of the masks seen so far. Counting needs k * n steps; expanding into all k-subsets would
     # need n choose k.
-    reached: list = [True] + [False] * k
+    reached: list = [None] * (k + 1)
     for mask in masks:
         for j in range(k, 0, -1):
-            before = reached[j - 1]
-            step = mask if before is True else (False if before is False else mask & before)
-            if step is not False:
-                reached[j] = step if reached[j] is False else reached[j] | step
-    if reached[k] is True:  # k == 0
-        return masks[0] | ~masks[0] | True
+            if j == 1:
+                step = mask
+            elif reached[j - 1] is None:
+                continue
+            else:
+                step = mask & reached[j - 1]
+            reached[j] = step if reached[j] is None else reached[j] | step
     return reached[k]

@@ -210,7 +210,7 @@ def _check_dtypes(cohort: pd.DataFrame, protocol: Protocol) -> None:
         if not good:
             want = f"it is declared as {declared}" if declared else f"use one of {', '.join(DTYPES)}"
             raise ScreeningError(
-                f"Column {name!r} has dtype {dtype}, but {want}: only nullable dtypes keep 'unknown' apart from False."
+                f"Column {name!r} has dtype {_spelled(dtype)}, but {want}: only nullable dtypes keep 'unknown' apart from False."
                 " read_cohort(file) and as_cohort(frame) convert."
             )
 
@@ -246,3 +246,7 @@ def _header(built: dict, protocol: Protocol) -> dict:
 
 def _short_hash(value) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()[:12]
+
+
+def _spelled(dtype) -> str:
+    return f"string[{dtype.storage}]" if isinstance(dtype, pd.StringDtype) else str(dtype)

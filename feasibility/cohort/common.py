@@ -9,6 +9,7 @@ INF = float("inf")
 PER_LITRE = {"10*3/uL": 1, "K/uL": 1, "G/L": 1, "Gpt/L": 1, "/uL": 0.001, "/mm3": 0.001, "10*4/uL": 10, "万/uL": 10}
 NEGATIVE_POSITIVE = {"neg": "negative", "pos": "positive", "阴性": "negative", "阳性": "positive"}
 OBSERVED = "no record in a patient observed in the 12 months before the index date means it did not happen"
+ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4}
 SPEC = "clinical specification, section 2"
 
 
@@ -41,7 +42,7 @@ DEMOGRAPHICS = (
     Column(
         name="age_years", dtype="Int64", unit="a", hard=(0, 120), soft=(0, 100),
         doc="Completed years of age at the index date.", events="patients",
-        settings={"leap_day_birthday": "28 February in common years"},
+        settings={"leap_day_birthday": "28 February in common years"}, decimal_reads="floor",
         window="at the index date", source=SPEC,
     ),
     Column(
@@ -58,6 +59,7 @@ DEMOGRAPHICS = (
         name="ecog", dtype="Int64", hard=(0, 4), dated="days", events="performance",
         doc="Latest ECOG performance status; a range such as 0-1 reads as its maximum, 5 (dead) is an error.",
         settings={"window_days": 90, "from_kps": True}, window="latest within window_days", source=SPEC,
+        range_reads="max",
     ),
 )  # fmt: skip
 
@@ -111,6 +113,7 @@ CHEMISTRY = (
 REPRODUCTION = (
     Column(
         name="pregnancy_test", dtype="string", values=("negative", "positive"), codes=NEGATIVE_POSITIVE, dated="days",
+        asked_if=("childbearing_potential", True),
         doc="Latest pregnancy test (quantitative hCG below 5 mIU/mL is negative).", events="labs", codelist="hcg",
         settings={"window_days": 90}, window="latest within window_days", source=SPEC,
     ),
@@ -145,9 +148,10 @@ REPRODUCTION = (
 
 HEART = (
     _flag("heart_failure", "Heart failure ever diagnosed.", events="diagnoses", codelist="heart_failure"),
-    Column(name="nyha_class", dtype="Int64", hard=(1, 4), dated="months", events="performance", source=SPEC,
-           doc="Latest NYHA class; II-III reads as 3."),
-    Column(name="nyha_class_worst", dtype="Int64", hard=(1, 4), events="performance", doc="Worst NYHA class ever."),
+    Column(name="nyha_class", dtype="Int64", asked_if=("heart_failure", True), hard=(1, 4), dated="months", events="performance", source=SPEC,
+           doc="Latest NYHA class; II-III reads as 3.", codes=ROMAN, range_reads="max"),
+    Column(name="nyha_class_worst", dtype="Int64", asked_if=("heart_failure", True), hard=(1, 4), events="performance", doc="Worst NYHA class ever.",
+           codes=ROMAN, range_reads="max"),
     _ever("months_since_mi", "Calendar months since the last myocardial infarction.", events="diagnoses",
           codelist="acute_mi", settings={"include_type2": True}),
     _ever("months_since_cabg", "Calendar months since the last coronary artery bypass surgery.",
@@ -159,15 +163,16 @@ HEART = (
     _flag("nonischemic_cardiomyopathy", "Non-ischaemic cardiomyopathy ever diagnosed.", events="diagnoses",
           codelist="nonischemic_cardiomyopathy"),
     _flag("nonischemic_cardiomyopathy_severe", "That cardiomyopathy was recorded as severe.", "open",
+          asked_if=("nonischemic_cardiomyopathy", True),
           events="diagnoses"),
     Column(name="lvef_lowest_ever_pct", dtype="Float64", unit="%", hard=(5, 90), events="echo",
-           doc="Lowest left ventricular ejection fraction on record.", units={"1": 100}),
+           doc="Lowest left ventricular ejection fraction on record.", units={"1": 100}, range_reads="min"),
     Column(name="lvef_min_pct", dtype="Float64", unit="%", units={"1": 100}, hard=(5, 90), soft=(15, 80), dated="days",
            doc="Lowest left ventricular ejection fraction in the window; its age is that of the latest measurement.",
-           events="echo", settings={"window_days": 56, "carry_forward": False}, source=SPEC),
+           events="echo", settings={"window_days": 56, "carry_forward": False}, range_reads="min", source=SPEC),
     Column(name="lvef_latest_pct", dtype="Float64", unit="%", units={"1": 100}, hard=(5, 90), soft=(15, 80),
            dated="days", doc="Latest left ventricular ejection fraction.", events="echo",
-           settings={"window_days": 56}, source=SPEC),
+           settings={"window_days": 56}, range_reads="min", source=SPEC),
 )  # fmt: skip
 
 INFECTION = (
@@ -210,8 +215,10 @@ INFECTION = (
     Column(name="active_infection", dtype="boolean", dated="days", events="infections", source=SPEC,
            doc="An active infection at the latest assessment.",
            settings={"window_days": 28, "iv_proxy_proves_presence": True}),
-    _flag("infection_severe", "That infection is severe (CTCAE grade 3 or more).", "open", events="infections"),
-    _flag("infection_controlled", "That infection is under control.", "open", events="infections"),
+    _flag("infection_severe", "That infection is severe (CTCAE grade 3 or more).", "open",
+          asked_if=("active_infection", True), events="infections"),
+    _flag("infection_controlled", "That infection is under control.", "open",
+          asked_if=("active_infection", True), events="infections"),
     _flag("aids_history", "AIDS ever diagnosed.", events="diagnoses", codelist="aids"),
 )  # fmt: skip
 

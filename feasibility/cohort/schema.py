@@ -53,7 +53,11 @@ class Column:
     ``values`` are the codes of a coded column, ``codes`` maps other common spellings to them. ``dated`` ("days" or
     "months") gives the column a companion ``days_since_<name>`` / ``months_since_<name>``: the age of the value at
     the index date. ``settings`` are the build settings with their defaults: how a value is chosen from the events.
-    ``below_limit`` says what "<x" becomes: "bounded" (0 to x) or "zero" (not detected).
+    ``asked_if`` names the column and value without which the question does not arise (a pregnancy test: of women of
+    childbearing potential): a missing cell then counts as not applicable in the quality report.
+    ``below_limit`` says what "<x" becomes: "bounded" (0 to x) or "zero" (not detected). ``range_reads`` says what
+    "50-55" becomes: "both" ends as bounds, "min" or "max" alone; ``decimal_reads`` what 64.7 becomes in a whole-number
+    column: an "error", or its "floor".
     """
 
     name: str
@@ -76,6 +80,9 @@ class Column:
     stratum: bool = False
     upper_limit: bool = False
     below_limit: str = "bounded"
+    range_reads: str = "both"
+    decimal_reads: str = "error"
+    asked_if: tuple[str, Any] | None = None
     source: str = ""
 
     def __post_init__(self):
@@ -88,6 +95,8 @@ class Column:
             raise CohortError(f"{where}: say in `why` what a missing record means and what proves it.")
         if self.dated not in ("", "days", "months"):
             raise CohortError(f"{where}: dated is {self.dated!r}, not 'days' or 'months'.")
+        if self.range_reads not in ("both", "min", "max") or self.decimal_reads not in ("error", "floor"):
+            raise CohortError(f"{where}: range_reads is both, min or max, and decimal_reads error or floor.")
         if self.values and self.dtype != "string":
             raise CohortError(f"{where}: only a string column has coded values.")
 
@@ -105,6 +114,7 @@ class Column:
             name=self.companion,
             dtype="Float64",
             doc=f"{self.dated.capitalize()} from the value of {self.name} to the index date.",
+            asked_if=self.asked_if,
             unit="d" if self.dated == "days" else "mo",
             hard=(0, float("inf")),
             window=self.window,

@@ -79,7 +79,7 @@ ANTIGEN = (
 TRANSPLANT = (
     Column(name="hsct", dtype="boolean", doc="Any haematopoietic stem cell transplantation.", absence="closed",
            why=OBSERVED, events="transplants, procedures", codelist="hsct"),
-    Column(name="hsct_type", dtype="string", values=("allogeneic", "autologous"), events="transplants",
+    Column(name="hsct_type", dtype="string", asked_if=("hsct", True), values=("allogeneic", "autologous"), events="transplants",
            codes={"allo": "allogeneic", "auto": "autologous"}, doc="Allogeneic if any transplant was."),
     Column(
         name="days_since_immunosuppressant", dtype="Float64", unit="d", hard=(0, INF), events="transplants, medications",

@@ -23,7 +23,7 @@ def test_every_make_target_of_the_readme_exists():
 def test_every_command_of_the_readme_exists():
     from feasibility.cli import app
 
-    known = {c.name or c.callback.__name__ for c in app.registered_commands}
+    known = {c.name or c.callback.__name__ for g in app.registered_groups for c in g.typer_instance.registered_commands}
     named = set(re.findall(r"(?:^|\s)feasibility ([a-z]+) ", README, re.MULTILINE))
     assert named
     assert named <= known

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "report": {*BASE, "patterns", "analysis", "figures", "screening", "protocol"},
     "trials": {*BASE, "cohort", "protocol", "synthetic"},
 }
-FREE = {"cli", "__init__"}
+FREE = {"cli", "commands", "__init__"}
 
 
 def modules():
@@ -54,7 +54,7 @@ def test_imports_go_one_way(path):
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_the_library_does_not_print_execute_or_look_at_the_clock(path):
-    if path.name == "cli.py":
+    if path.name == "cli.py" or path.parent.name == "commands":
         return
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):

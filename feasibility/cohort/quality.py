@@ -1,0 +1,221 @@
+"""What a cohort knows, what it lacks and why, what was converted and set aside: one row a column."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from feasibility.bounded import UPPER
+from feasibility.cohort.schema import CohortTable, Column
+from feasibility.errors import CohortError, did_you_mean
+
+REASONS = (
+    "not_in_file", "not_applicable", "missing", "not_tested", "stale", "unit_unknown", "out_of_range", "date_missing", "date_imprecise",
+    "conflicting",
+)  # fmt: skip
+"""Why a value is unknown (clinical specification, 0.8). not_in_file: the table has no such column; not_applicable: the
+question does not arise for these patients."""
+
+COUNTED = {"converted": "n_converted", "inferred_unit": "n_inferred", "quarantined": "n_quarantined", "filled": "n_filled"}
+QUARTILES = {"minimum": 0.0, "q1": 0.25, "median": 0.5, "q3": 0.75, "maximum": 1.0}
+MAX_BINS = 24
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """The quality of one cohort.
+
+    ``columns`` has one row a declared column: dtype, unit, n_known, n_bounded (known between bounds), n_unknown, one
+    count per reason that occurs, n_never (known never to have happened), n_converted, n_inferred, n_quarantined,
+    n_filled, n_unusual (outside the usual range), five-number summary of the finite values. ``events`` lists every
+    conversion, quarantine and fill with its reason and count. All counts are patients.
+    """
+
+    source: str
+    n_patients: int
+    n_rows_rejected: int
+    columns: pd.DataFrame
+    events: pd.DataFrame
+    ignored: tuple[str, ...] = ()
+    settings: Mapping = field(default_factory=dict)
+    build_fingerprint: str = ""
+    encoding: str = ""
+    cohort: pd.DataFrame = field(default=None, repr=False)
+    table: CohortTable = field(default=None, repr=False)
+
+    def completeness(self, *, declared_only: bool = False) -> pd.DataFrame:
+        """Counts known and unknown by reason, one row a column.
+
+        Left out: columns the file lacks (unless ``declared_only``), and the age of a value where it is known whenever
+        the value is.
+        """
+        reasons = [r for r in REASONS if r in self.columns]
+        frame = self.columns[["n_known", *reasons]].rename(columns={"n_known": "known"})
+        aged = [c for n in self.present if (c := self.table[n].companion) in frame.index
+                and frame.loc[c, "known"] == frame.loc[n, "known"]]  # fmt: skip
+        frame = frame.drop(index=aged)
+        if not declared_only and "not_in_file" in frame:
+            frame = frame[frame["not_in_file"] == 0].drop(columns="not_in_file")
+        return frame.rename(columns=lambda c: str(c).replace("_", " ")).astype("int64")
+
+    def known_by(self, stratum: str) -> pd.DataFrame:
+        """Share of patients with a known value, one row a column, one column per value of a stratum (site_id, sex)."""
+        if stratum not in self.cohort.columns:
+            raise CohortError(f"The cohort has no column {stratum!r}.{did_you_mean(stratum, self.cohort.columns)}")
+        groups = self.cohort[stratum].astype("object").where(self.cohort[stratum].notna(), "unknown")
+        return self._known_by(groups.to_numpy())
+
+    def known_over_time(self) -> pd.DataFrame:
+        """Share known by month of the index date; empty where the cohort has a single index date, or none."""
+        dates = _index_dates(self.cohort)
+        if dates is None or dates.dropna().nunique() < 2:
+            return pd.DataFrame(index=self.present)
+        return self._known_by(dates.dt.strftime("%Y-%m").fillna("unknown").to_numpy())
+
+    def ages(self) -> pd.DataFrame:
+        """How old the values are at the index date: quartiles of each dated column's companion."""
+        rows = {}
+        for name in self.present:
+            column = self.table[name]
+            if column.companion and column.companion in self.cohort:
+                values = self.cohort[column.companion].dropna().to_numpy(dtype=float)
+                values = values[np.isfinite(values)]
+                rows[name] = {"unit": column.dated, "n": len(values), **_summary(values)}
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def histograms(self) -> pd.DataFrame:
+        """Counts of finite values in equal bins: columns column, left, right, n. Bounded values count at their middle."""
+        parts = []
+        for name in self.present:
+            if self.table[name].numeric:
+                values = _finite(self.cohort, name)
+                if len(values):
+                    n, edges = np.histogram(values, bins=min(MAX_BINS, max(1, len(np.unique(values)))))
+                    parts.append(pd.DataFrame({"column": name, "left": edges[:-1], "right": edges[1:], "n": n}))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["column", "left", "right", "n"])
+
+    def usual_ranges(self) -> dict[str, tuple[float, float]]:
+        """The range in which a column's values usually lie, as declared."""
+        return {n: self.table[n].soft or self.table[n].hard for n in self.present if self.table[n].numeric
+                and (self.table[n].soft or self.table[n].hard)}  # fmt: skip
+
+    @property
+    def reasons(self) -> list[str]:
+        """The reasons for unknown values that occur in the columns the cohort has."""
+        present = self.columns.loc[self.present]
+        return [r for r in REASONS if r in present and present[r].any()]
+
+    @property
+    def present(self) -> list[str]:
+        """The declared columns the cohort has."""
+        return [n for n in self.columns.index if n in self.cohort.columns]
+
+    def to_json(self) -> str:
+        """The tables as JSON text; counts only, no patient's value but the five-number summaries."""
+        return json.dumps(
+            {
+                "source": self.source,
+                "n_patients": self.n_patients,
+                "n_rows_rejected": self.n_rows_rejected,
+                "columns": json.loads(self.columns.reset_index().to_json(orient="records")),
+                "events": json.loads(self.events.drop(columns="rows", errors="ignore").to_json(orient="records")),
+                "ignored": list(self.ignored),
+            },
+            ensure_ascii=False,
+        )
+
+    def _known_by(self, groups: np.ndarray) -> pd.DataFrame:
+        known = self.cohort[self.present].notna().groupby(groups, sort=True).mean().T
+        known.index.name = "column"
+        return known
+
+
+def quality_report(cohort: pd.DataFrame, columns: CohortTable | None = None) -> QualityReport:
+    """What is known in each column of a cohort, why the rest is unknown, and what was done to its values.
+
+    ``cohort`` comes from ``read_cohort`` or ``as_cohort``, which keep the record of conversions and quarantines.
+    ``columns`` is the declared table; by default that of every installed trial, as far as the cohort has it.
+    """
+    facts = dict(cohort.attrs.get("feasibility", {}))
+    if columns is None:
+        from feasibility.cohort.read import installed_columns
+
+        everything = installed_columns()
+        columns = CohortTable(everything[n] for n in everything if n in cohort.columns)
+    events = pd.DataFrame(facts.get("events", []), columns=["column", "file_column", "kind", "reason", "n", "rows"])
+    rows = {name: _describe(cohort, columns[name], facts, events) for name in columns}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index.name = "column"
+    for reason in REASONS:
+        if reason in table and not table[reason].any():
+            table = table.drop(columns=reason)
+    return QualityReport(
+        source=facts.get("source", "the table"),
+        n_patients=len(cohort),
+        n_rows_rejected=int(facts.get("n_rows_rejected", 0)),
+        columns=table,
+        events=events,
+        ignored=tuple(facts.get("columns_ignored", ())),
+        settings=facts.get("settings", {}),
+        build_fingerprint=facts.get("build_fingerprint", ""),
+        encoding=str(facts.get("encoding_evidence", "")),
+        cohort=cohort,
+        table=columns,
+    )
+
+
+def _describe(cohort: pd.DataFrame, column: Column, facts: Mapping, events: pd.DataFrame) -> dict:
+    name, n = column.name, len(cohort)
+    row = {"dtype": column.dtype, "unit": column.unit, "n_known": 0, "n_bounded": 0, "n_unknown": n}
+    reasons = dict.fromkeys(REASONS, 0)
+    counted = {key: int(events.loc[(events.column == name) & (events.kind == kind), "n"].sum())
+               for kind, key in COUNTED.items()}  # fmt: skip
+    if name not in cohort.columns:
+        return row | reasons | {"not_in_file": n, "n_never": 0} | counted | {"n_unusual": 0}
+    known = cohort[name].notna()
+    row["n_known"], row["n_unknown"] = int(known.sum()), int((~known).sum())
+    if name + UPPER in cohort.columns:
+        row["n_bounded"] = int((cohort[name] != cohort[name + UPPER]).fillna(False).sum())
+    if column.asked_if is not None and column.asked_if[0] in cohort.columns:
+        asked = (cohort[column.asked_if[0]] == column.asked_if[1]).fillna(True)
+        reasons["not_applicable"] = int((~known & ~asked).sum())
+    # Reading counted the reasons before fills; what fills settled no longer has one, and "missing" is the rest.
+    left = row["n_unknown"] - reasons["not_applicable"]
+    for reason, count in facts.get("unknown", {}).get(name, {}).items():
+        if reason in reasons and reason != "missing":
+            reasons[reason] = min(int(count), left)
+            left -= reasons[reason]
+    reasons["missing"] = left
+    summary, never, unusual = {}, 0, 0
+    if column.numeric:
+        values = _finite(cohort, name)
+        summary = _summary(values)
+        never = row["n_known"] - len(values)
+        if column.soft:
+            unusual = int(((values < column.soft[0]) | (values > column.soft[1])).sum())
+    return row | reasons | {"n_never": never} | counted | {"n_unusual": unusual} | summary
+
+
+def _finite(cohort: pd.DataFrame, name: str) -> np.ndarray:
+    values = cohort[name].to_numpy(dtype=float, na_value=np.nan)
+    if name + UPPER in cohort.columns:
+        upper = cohort[name + UPPER].to_numpy(dtype=float, na_value=np.nan)
+        middle = (values + upper) / 2
+        values = np.where(np.isfinite(middle), middle, values)
+    return values[np.isfinite(values)]
+
+
+def _summary(values: np.ndarray) -> dict[str, float]:
+    if not len(values):
+        return {}
+    return dict(zip(QUARTILES, np.quantile(values, list(QUARTILES.values())).round(6).tolist(), strict=True))
+
+
+def _index_dates(cohort: pd.DataFrame) -> pd.Series | None:
+    if "index_date" not in (cohort.index.names or ()):
+        return None
+    return pd.Series(cohort.index.get_level_values("index_date"))

@@ -1,0 +1,197 @@
+"""Commands on a patient table: screen, report, quality, trials, dictionary, mapping, synthetic."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from feasibility.commands.common import (
+    DateOpt,
+    FileArg,
+    JsonOpt,
+    MappingOpt,
+    MissingOpt,
+    ScenarioOpt,
+    SetOpt,
+    TrialOpt,
+    WaiveOpt,
+    console_of,
+    print_funnel,
+    print_notes,
+    print_table,
+    protocol_of,
+    read_table,
+    screen_table,
+    screening_json,
+    short_quality,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def screen(
+    file: FileArg,
+    trial: TrialOpt,
+    mapping: MappingOpt = None,
+    index_date: DateOpt = None,
+    scenario: ScenarioOpt = None,
+    set_: SetOpt = [],  # noqa: B006
+    waive: WaiveOpt = [],  # noqa: B006
+    missing_columns: MissingOpt = "error",
+    level: Annotated[str, typer.Option(help="criterion or clause: one row of the funnel each.")] = "criterion",
+    by: Annotated[str, typer.Option(help="A stratum to split the funnel by, such as site_id or sex.")] = "",
+    as_json: JsonOpt = False,
+    patient_status: Annotated[
+        Path | None, typer.Option(help="Also write each patient's status to this CSV. PATIENT-LEVEL: internal only.")
+    ] = None,
+) -> None:
+    """Print the attrition funnel of a patient table."""
+    import feasibility as fz
+
+    protocol = protocol_of(trial, scenario, set_, waive)
+    cohort, screening = screen_table(file, protocol, mapping, index_date, missing_columns)
+    funnel = fz.attrition(screening, level=level, by=by)
+    if patient_status:
+        screening.status.to_frame().to_csv(patient_status)
+    if as_json:
+        numbers = screening_json(screening, funnel, fz.impact(screening, level=level))
+        print(json.dumps(numbers, ensure_ascii=False, indent=1))
+        return
+    console = console_of()
+    print_notes(console, cohort, screening)
+    print_funnel(console, funnel, screening)
+    if patient_status:
+        console.print(f"[bold red]Patient-level file written: {patient_status}. It must not leave the hospital.")
+
+
+@app.command()
+def report(
+    file: FileArg,
+    trial: TrialOpt,
+    output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("reports/report.html"),
+    mapping: MappingOpt = None,
+    index_date: DateOpt = None,
+    scenario: ScenarioOpt = None,
+    set_: SetOpt = [],  # noqa: B006
+    waive: WaiveOpt = [],  # noqa: B006
+    missing_columns: MissingOpt = "error",
+    title: Annotated[str | None, typer.Option(help="Title of the report.")] = None,
+    report_date: Annotated[str | None, typer.Option("--date", help="Date printed on it; default today.")] = None,
+) -> None:
+    """Write the feasibility report as one self-contained HTML page (internal: not checked for disclosure)."""
+    from feasibility.report.build import build_report
+    from feasibility.report.html import render_html
+
+    protocol = protocol_of(trial, scenario, set_, waive)
+    cohort, screening = screen_table(file, protocol, mapping, index_date, missing_columns)
+    page = build_report(
+        screening, cohort, title=title, generated_on=report_date or date.today().isoformat(), source=file.name
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(render_html(page), encoding="utf-8")
+    console = console_of()
+    print_notes(console, cohort, screening)
+    patterns = screening.patterns()
+    console.print(
+        f"[bold]{patterns.n_confirmed:,}[/] confirmed and [bold]{patterns.n_possible:,}[/] possible"
+        f" of {patterns.n_patients:,} patients. Report: {output}"
+    )
+
+
+@app.command()
+def quality(
+    file: FileArg,
+    trial: TrialOpt,
+    mapping: MappingOpt = None,
+    index_date: DateOpt = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write an HTML page.")] = None,
+    as_json: JsonOpt = False,
+) -> None:
+    """Say what was known, missing, converted and set aside in each column of a patient table."""
+    import feasibility as fz
+
+    protocol = fz.load_trial(trial)
+    cohort = read_table(file, protocol, mapping, index_date)
+    found = fz.quality_report(cohort, protocol.columns)
+    if as_json:
+        print(found.to_json())
+    if output:
+        from feasibility.report.quality_page import render_quality
+
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(render_quality(found, source=file.name), encoding="utf-8")
+    if not as_json:
+        console = console_of()
+        print_table(console, short_quality(found), f"{file.name}: {found.n_patients:,} patients")
+        for event in found.events.itertuples():
+            where = event.column or event.file_column
+            console.print(f"{where}: {event.kind} {event.n:,} ({event.reason})", markup=False)
+        if output:
+            console.print(f"Page: {output}")
+
+
+@app.command()
+def trials(as_json: JsonOpt = False) -> None:
+    """List the installed trials."""
+    import feasibility as fz
+
+    found = [fz.load_trial(name) for name in fz.trials()]
+    if as_json:
+        print(json.dumps([{"id": p.id, "title": p.title, "criteria": len(p)} for p in found], ensure_ascii=False))
+        return
+    for p in found:
+        print(f"{p.id}  {p.title}  ({len(p)} assessable criteria, {len(p.not_assessable)} not assessable)")
+
+
+@app.command()
+def dictionary(
+    trial: TrialOpt,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV or HTML file.")] = None,
+) -> None:
+    """The data dictionary of a trial's patient table: every column, unit, range and what a missing record means."""
+    import feasibility as fz
+
+    protocol = fz.load_trial(trial)
+    table = protocol.columns.dictionary()
+    table.insert(0, "criteria", [", ".join(protocol.reads.get(c, ())) for c in table.index])
+    if output is None:
+        print(table.to_csv())
+    elif output.suffix == ".html":
+        from feasibility.report.dictionary_page import render_dictionary
+
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(render_dictionary(table, title=f"Data dictionary of {protocol.id}"), encoding="utf-8")
+    else:
+        table.to_csv(output)
+
+
+@app.command()
+def mapping(file: FileArg, trial: TrialOpt) -> None:
+    """Draft a mapping file for a patient table, for you to correct: printed as TOML."""
+    import feasibility as fz
+    from feasibility.cohort.draft import draft_mapping
+
+    print(draft_mapping(file, fz.load_trial(trial).columns))
+
+
+@app.command()
+def synthetic(
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")],
+    patients: Annotated[int, typer.Option("--patients", "-n", min=1, help="How many patients.")] = 2_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 1,
+    complete: Annotated[bool, typer.Option("--complete", help="Without holes: the truth behind the registry.")] = False,
+    index_date: Annotated[str, typer.Option("--index-date", help="Day of screening.")] = "2025-06-30",
+) -> None:
+    """Write a synthetic registry of relapsed or refractory AML. Not patients."""
+    import feasibility as fz
+    from feasibility.trials.aml_registry import synthetic_registry
+
+    registry = synthetic_registry(patients, seed=seed, index_date=index_date)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    fz.write_cohort(registry.truth if complete else registry.observed, output)
+    print(f"{patients:,} synthetic patients written to {output}.")

@@ -1,0 +1,12 @@
+"""The data dictionary as a page: every declared column, in the words of its declaration."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from feasibility.report.html import environment
+
+
+def render_dictionary(table: pd.DataFrame, *, title: str) -> str:
+    """One self-contained HTML page from ``CohortTable.dictionary()``, with the criteria that read each column."""
+    return environment().get_template("dictionary.html").render(title=title, rows=table.reset_index().to_dict("records"))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from feasibility.cohort.common import GENERAL, INF, OBSERVED
+from feasibility.bounded import Range
+from feasibility.cohort.common import GENERAL, INF, OBSERVED, PER_LITRE, lab
 from feasibility.cohort.schema import CohortTable, Column, Fill
 
 REMISSION = ("CR_MRDneg", "CR", "CRh", "CRi")
 RESPONSES = (*REMISSION, "MLFS", "PR", "NR", "PD")
 COURSES = "course counts are known once the patient has one row in the courses table"
 SPEC = "clinical specification, I1 and 9.5"
+
+
+def _cd3_from_percent(c):
+    return c["lymphocytes_10e9_l"] * c["cd3_percent_of_lymphocytes"] * 0.01
 
 
 def _count(name, doc, **more):
@@ -30,6 +35,28 @@ def _response(name, doc):
     return Column(name=name, dtype="string", values=RESPONSES, codes={"CR_MRD-": "CR_MRDneg", "NE": None}, doc=doc,
                   events="responses", source=SPEC)  # fmt: skip
 
+
+T_CELLS = (
+    lab("cd3_percent_of_lymphocytes", "CD3+ T cells as a share of lymphocytes.", unit="%", hard=(0, 100),
+         codelist="cd3_percent"),
+    lab("pb_blast_percent", "Blasts in peripheral blood.", unit="%", hard=(0, 100), codelist="pb_blasts"),
+    lab(
+        "cd3_10e9_l", "CD3+ T lymphocytes, absolute.", unit="10*9/L", units=PER_LITRE, hard=(0, 50), soft=(0, 5),
+        codelist="cd3_absolute", settings={"derive_from_percent": True, "bound_by_lymphocytes": True,
+                                           "leukaemic_cd3_gate": "ignored"},
+        fills=(
+            Fill(_cd3_from_percent, lambda c: (c["cd3_percent_of_lymphocytes"] >= 0) & (c["lymphocytes_10e9_l"] >= 0),
+                 "lymphocytes times the CD3+ share of lymphocytes",
+                 ("lymphocytes_10e9_l", "cd3_percent_of_lymphocytes"), setting="derive_from_percent",
+                 age=lambda c: c["days_since_lymphocytes_10e9_l"]),
+            Fill(lambda c: Range(0.0, c["lymphocytes_10e9_l"]),
+                 lambda c: (c["lymphocytes_10e9_l"] >= 0) & ~(c["pb_blast_percent"] > 5).fillna(False),
+                 "T cells are at most the lymphocytes (not used with more than 5 % blasts, which analysers count in)",
+                 ("lymphocytes_10e9_l", "pb_blast_percent"), setting="bound_by_lymphocytes",
+                 age=lambda c: c["days_since_lymphocytes_10e9_l"]),
+        ),
+    ),
+)  # fmt: skip
 
 HISTORY = (
     Column(
@@ -113,5 +140,5 @@ PLANNED_DRUGS = (
            doc="Severe reaction to a drug of the class of a planned one."),
 )  # fmt: skip
 
-AML_COLUMNS = GENERAL | CohortTable((*HISTORY, *ANTIGEN, *TRANSPLANT, *PLANNED_DRUGS))
+AML_COLUMNS = GENERAL | CohortTable((*T_CELLS, *HISTORY, *ANTIGEN, *TRANSPLANT, *PLANNED_DRUGS))
 """The patient table of the AML trials."""

@@ -50,17 +50,18 @@ def consolidated(n_consolidation_courses, consolidation_failed, *, consolidation
     return n_consolidation_courses >= 1
 
 
-def refractory_routes_2_and_3(early, relapsed, consolidated, consolidation_failed, salvage_failed, *, consolidation):
+def refractory_routes_2_and_3(early, late, relapsed, consolidated, consolidation_failed, salvage_failed, *, consolidation):
     """Relapse within 12 months despite consolidation, or later and resistant to salvage.
 
     A case split: when the time to relapse is unknown, a patient who was consolidated *and* resisted salvage still
-    satisfies one of the two routes, whichever it is.
+    satisfies one of the two routes, whichever it is. Counting from the end of consolidation changes nothing in that:
+    consolidation ends after remission, so a relapse that is not early is late.
     """
     if consolidation == "ignore":
         return relapsed & (early | salvage_failed)
     if consolidation == "independent_or":
         return relapsed & (early | consolidation_failed | salvage_failed)
-    return relapsed & when(early, consolidated, salvage_failed)
+    return relapsed & ((early & consolidated) | (late & salvage_failed) | (consolidated & salvage_failed))
 
 
 def refractory_route_5(em_active, days_since_em_active, em_ever, n_prior_courses, *, extramedullary, max_days):
@@ -106,6 +107,7 @@ def refractory(
 
     1 primary refractory, 2 relapse within 12 months of remission despite consolidation, 3 later relapse that resists
     salvage, 4 two or more relapses, 5 persistent extramedullary disease. "Within 12 months" includes the last day.
+    ``relapse_anchor`` and ``which_relapse`` are readings of route 2; route 3 counts from the last remission.
     """
     n_courses = {
         "intensive_or_ven_hma": n_induction_courses,
@@ -128,7 +130,7 @@ def refractory(
         best_response_salvage, response_floor=response_floor
     )
     routes_2_and_3 = refractory_routes_2_and_3(
-        months <= early_relapse_months, n_relapses >= 1,
+        months <= early_relapse_months, months_from_cr_to_relapse > early_relapse_months, n_relapses >= 1,
         consolidated(n_consolidation_courses, consolidation_failed, consolidation=consolidation),
         consolidation_failed, salvage_failed, consolidation=consolidation,
     )  # fmt: skip
@@ -546,6 +548,14 @@ investigator = not_assessable(
 )  # fmt: skip
 
 columns = AML_COLUMNS
+
+
+def synthetic(n: int, **settings):
+    """A synthetic registry for this trial, its truth and what is observed; see ``synthetic_registry``."""
+    from feasibility.trials.aml_registry import synthetic_registry
+
+    return synthetic_registry(n, **settings)
+
 
 protocol = Protocol(
     id="NCT06642025",

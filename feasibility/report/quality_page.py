@@ -6,20 +6,9 @@ from typing import Any
 
 from feasibility.figures import plot_completeness
 from feasibility.figures.distributions import plot_distributions, plot_known_by
+from feasibility.report import words
 from feasibility.report.html import environment
 from feasibility.report.svg import inline_svg
-
-KINDS = {
-    "quarantined": "set aside as unknown",
-    "converted": "converted to the declared unit",
-    "inferred_unit": "unit inferred from the value",
-    "censored": "known only as a limit",
-    "range": "given as a range",
-    "recoded": "words and codes recognised",
-    "partial_date": "dates without a day or month",
-    "filled": "filled by a declared rule",
-}
-
 
 def render_quality(quality: Any, *, source: str = "") -> str:
     """The quality report as one self-contained HTML page; internal, since minima and maxima are patients' values."""
@@ -37,7 +26,7 @@ def render_quality(quality: Any, *, source: str = "") -> str:
         )
     for key, table in _by(quality).items():
         figures[key] = inline_svg(plot_known_by(table, title=""), key, "Share of known values; numbers in each cell.")
-    events = quality.events.assign(says=quality.events["kind"].map(KINDS).fillna(quality.events["kind"]))
+    events = quality.events.assign(says=quality.events["kind"].map(words.event))
     return environment().get_template("quality.html").render(
         quality=quality, source=source or quality.source, figures=figures,
         columns=quality.columns.reset_index().to_dict("records"),

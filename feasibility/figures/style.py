@@ -1,0 +1,210 @@
+"""How every figure looks: colours, fonts and numbers, chosen once.
+
+Colours are from Okabe and Ito's colour-blind safe set, darkened where text needs contrast. Every pair that must be told
+apart also differs in lightness or hatching, so a black-and-white copy loses nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache, lru_cache
+from importlib import metadata
+
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Patch
+
+INK = "#1c2126"
+MUTED = "#59636e"
+RULE = "#d3d8de"
+PAPER = "#ffffff"
+BLUE = "#00568a"
+VERMILLION = "#b04600"
+
+#: One look per meaning; a figure never picks colours of its own.
+LOOKS: dict[str, dict] = {
+    "cohort": {"facecolor": "#6b747e", "edgecolor": "#6b747e"},
+    "confirmed": {"facecolor": BLUE, "edgecolor": BLUE},
+    "undetermined": {"facecolor": "#dcebf6", "edgecolor": "#3f87b5", "hatch": "/////"},
+    "excluded": {"facecolor": "#ffffff", "edgecolor": "#d58a55"},
+    "failing": {"facecolor": "#f6dfcf", "edgecolor": "#d58a55"},
+    "shapley": {"facecolor": VERMILLION, "edgecolor": VERMILLION},
+    "known": {"facecolor": BLUE, "edgecolor": BLUE},
+    "unknown": {"facecolor": "#dcebf6", "edgecolor": "#3f87b5", "hatch": "/////"},
+    "not assessable": {"facecolor": "#f1f2f4", "edgecolor": "#9aa3ac", "hatch": "....."},
+}
+
+#: Looks for the reasons a value is unknown, in the order the reasons come.
+REASON_LOOKS: tuple[dict, ...] = (
+    {"facecolor": "#eef1f4", "edgecolor": "#8a939c"},
+    {"facecolor": "#f3c9a6", "edgecolor": "#b0601e"},
+    {"facecolor": "#dcebf6", "edgecolor": "#3f87b5", "hatch": "/////"},
+    {"facecolor": "#fbf3c4", "edgecolor": "#a08f1c", "hatch": "....."},
+    {"facecolor": "#c9e4d9", "edgecolor": "#1f7a5c", "hatch": "|||||"},
+    {"facecolor": "#ecd3e2", "edgecolor": "#9a5c80", "hatch": "xxxxx"},
+    {"facecolor": "#9aa3ac", "edgecolor": "#59636e"},
+    {"facecolor": "#ffffff", "edgecolor": "#1c2126", "hatch": "-----"},
+)
+
+SIZE = 8.5
+SMALL = 7.5
+
+# Short names are snake_case, which loses the capitals readers expect.
+_CAPITALS = frozenset(
+    "aids alc aml alt apl ast cabg cr dna ecg ecog em gvhd hav hb hbv hcv hiv hla hsct lvef mds mi mrd nt nyha pb "
+    "qtc rna tb uln".split()
+)
+# Codes of drugs, antigens and cells: cd3, ex02, il6.
+_CODE = re.compile(r"[a-z]{2,4}\d{1,3}")
+_CJK_FAMILIES = (
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "SimHei",
+    "WenQuanYi Zen Hei",
+)
+
+
+@cache
+def families() -> tuple[str, ...]:
+    """DejaVu Sans, and behind it the first font with Chinese that this computer has.
+
+    The optional wheel ``mpl-font`` carries Noto Sans CJK; its files are used without importing it, because the import
+    changes matplotlib's global settings.
+    """
+    try:
+        files = metadata.files("mpl-font") or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.suffix == ".otf" and "NotoSansCJKsc" in file.name:
+            font_manager.fontManager.addfont(str(file.locate()))
+    present = {font.name for font in font_manager.fontManager.ttflist}
+    cjk = [family for family in _CJK_FAMILIES if family in present][:1]
+    return ("DejaVu Sans", *cjk)
+
+
+def font(*, size: float = SIZE, bold: bool = False) -> FontProperties:
+    """The font of every text in every figure."""
+    return FontProperties(family=list(families()), size=size, weight="bold" if bold else "normal")
+
+
+@cache
+def _ruler():
+    figure = Figure(figsize=(1, 1), dpi=72)
+    return FigureCanvasAgg(figure).get_renderer()
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, *, size: float = SIZE, bold: bool = False) -> float:
+    """Width in points of one line of text as drawn."""
+    # Measured ten times as large, because small sizes are hinted to whole pixels.
+    width, _, _ = _ruler().get_text_width_height_descent(text, font(size=size * 10, bold=bold), ismath=False)
+    return width / 10
+
+
+def _pieces(text: str) -> list[str]:
+    """The parts between which a line may break: after blanks, and around each East Asian character.
+
+    No-break spaces hold. A closing mark stays with what it follows, an opening bracket with what it precedes.
+    """
+    parts: list[str] = []
+    for word in re.findall(r"[^ \t\n]+[ \t\n]*", text):
+        run = ""
+        for char in word:
+            closing = unicodedata.category(char) in ("Pe", "Pf", "Po") or char.isspace()
+            after_opening = run != "" and unicodedata.category(run[-1]) in ("Ps", "Pi")
+            if run and not closing and not after_opening and (_wide(char) or _wide(run[-1])):
+                parts.append(run)
+                run = ""
+            run += char
+        parts.append(run)
+    return parts
+
+
+def _wide(char: str) -> bool:
+    return unicodedata.east_asian_width(char) in "WF"
+
+
+def wrap(text: str, width: float, *, size: float = SIZE, bold: bool = False, lines: int | None = None) -> list[str]:
+    """Break a text, English or Chinese, into lines no wider than ``width`` points; beyond ``lines`` it ends in …"""
+    out: list[str] = []
+    line = ""
+    for piece in _pieces(str(text)):
+        if line and text_width((line + piece).rstrip(), size=size, bold=bold) > width:
+            out.append(line.rstrip())
+            line = ""
+        line += piece
+        while text_width(line.rstrip(), size=size, bold=bold) > width and len(line.rstrip()) > 1:
+            fits = max(n for n in range(1, len(line)) if n == 1 or text_width(line[:n], size=size, bold=bold) <= width)
+            out.append(line[:fits])
+            line = line[fits:]
+    if line.strip():
+        out.append(line.rstrip())
+    if lines is not None and len(out) > lines:
+        out = out[:lines]
+        while out[-1] and text_width(out[-1] + " …", size=size, bold=bold) > width:
+            out[-1] = out[-1][:-1]
+        out[-1] = out[-1].rstrip() + " …"
+    return out or [""]
+
+
+def count(n) -> str:
+    """A whole number with thousands separators.
+
+    >>> count(1234567)
+    '1,234,567'
+    """
+    return f"{int(n):,}"
+
+
+def share(part, whole) -> str:
+    """A percentage that never claims more than it knows: '<1 %' and '>99 %' instead of a false 0 or 100.
+
+    A no-break space keeps the sign with its number.
+
+    >>> [share(n, 1000).replace("\\xa0", " ") for n in (1, 0, 999, 159)]
+    ['<1 %', '0 %', '>99 %', '16 %']
+    """
+    if not whole:
+        return "–"
+    percent = 100 * float(part) / float(whole)
+    if 0 < percent < 1:
+        return "<1\u00a0%"
+    if 99 < percent < 100:
+        return ">99\u00a0%"
+    return f"{percent:.0f}\u00a0%"
+
+
+def title_case(name: str) -> str:
+    """A snake_case name as a reader would write it.
+
+    >>> title_case("hiv_infection"), title_case("hemoglobin"), title_case("心功能")
+    ('HIV infection', 'Hemoglobin', '心功能')
+    >>> title_case("hepatitis_a"), title_case("cd3_t_cells")
+    ('Hepatitis A', 'CD3 T cells')
+    """
+    words = str(name).replace("_", " ").split()
+    # A single letter is a name ("hepatitis A", "T cells"), unless it is an article in the middle.
+    words = [
+        w.upper() if w in _CAPITALS or _CODE.fullmatch(w) or (len(w) == 1 and (w != "a" or i == len(words) - 1)) else w
+        for i, w in enumerate(words)
+    ]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
+
+
+def look(name: str) -> dict:
+    """Keyword arguments for bars that mean ``name``."""
+    return {"linewidth": 0.6, **LOOKS[name]}
+
+
+def soften(patches) -> None:
+    """Thin hatching: matplotlib's default is as heavy as an outline."""
+    for patch in patches:
+        if isinstance(patch, Patch) and hasattr(patch, "set_hatch_linewidth"):  # matplotlib 3.10 and later
+            patch.set_hatch_linewidth(0.5)

@@ -10,7 +10,10 @@ import pandas as pd
 from feasibility.errors import FeasibilityError, did_you_mean
 
 VARIABLES = ("age_years", "sex", "site_id")
-COLUMNS = ("n_excluded", "n_remaining", "unknown_excluded", "unknown_remaining", "excluded", "remaining", "smd")
+COLUMNS = (
+    "n_excluded", "n_remaining", "unknown_excluded", "unknown_remaining", "excluded", "remaining", "smd",
+    "smd_from_all",
+)  # fmt: skip
 
 
 def demographics(screening, cohort: pd.DataFrame, variables: Iterable[str] | None = None) -> pd.DataFrame:
@@ -20,7 +23,8 @@ def demographics(screening, cohort: pd.DataFrame, variables: Iterable[str] | Non
     n_excluded, n_remaining (patients with a known value), unknown_excluded, unknown_remaining (without one),
     excluded, remaining (mean, or share of the category, among the known), smd: the standardised difference,
     (excluded - remaining) over the root of the mean of both variances; above 0.1 in size is usually called
-    imbalanced. A step that excludes nobody, or everybody, has no difference (NaN).
+    imbalanced; smd_from_all: the same for those who remain after the step against the whole cohort. A step that
+    excludes nobody, or everybody, has no difference (NaN).
     ``variables`` are cohort columns; by default age_years, sex and site_id where the cohort has them.
     """
     if variables is None:
@@ -55,9 +59,13 @@ def _levels(column: pd.Series) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def _compare(values, known, out, stay):
     a, b = values[out & known], values[stay & known]
     counts = (len(a), len(b), int((out & ~known).sum()), int((stay & ~known).sum()))
+    means = (a.mean() if len(a) else np.nan, b.mean() if len(b) else np.nan)
+    return (*counts, *means, _smd(a, b), _smd(b, values[known]))
+
+
+def _smd(a: np.ndarray, b: np.ndarray) -> float:
+    """Standardised difference of two groups' means; NaN where a group is empty or neither varies."""
     if not len(a) or not len(b):
-        return (*counts, a.mean() if len(a) else np.nan, b.mean() if len(b) else np.nan, np.nan)
-    spread = np.sqrt((a.var() + b.var()) / 2)
-    difference = a.mean() - b.mean()
-    smd = difference / spread if spread > 0 else (0.0 if difference == 0 else np.nan)
-    return (*counts, a.mean(), b.mean(), smd)
+        return np.nan
+    difference, spread = a.mean() - b.mean(), np.sqrt((a.var() + b.var()) / 2)
+    return difference / spread if spread > 0 else (0.0 if difference == 0 else np.nan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from feasibility.bounded import Range
 from feasibility.cohort.schema import CohortTable, Column, Fill
 
 INF = float("inf")
@@ -13,7 +12,7 @@ ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4}
 SPEC = "clinical specification, section 2"
 
 
-def _lab(name, doc, **more):
+def lab(name, doc, **more):
     """A latest-value laboratory column: 14 days unless the run says otherwise, worst value of a tied day."""
     settings = {"window_days": 90, "ties": "worst"} | more.pop("settings", {})
     return Column(
@@ -31,10 +30,6 @@ def _ever(name, doc, unit="mo", **more):
 def _flag(name, doc, absence="closed", why=OBSERVED, **more):
     why = "" if absence == "open" else why
     return Column(name=name, dtype="boolean", doc=doc, absence=absence, why=why, **more)
-
-
-def _cd3_from_percent(c):
-    return c["lymphocytes_10e9_l"] * c["cd3_percent_of_lymphocytes"] * 0.01
 
 
 DEMOGRAPHICS = (
@@ -64,45 +59,26 @@ DEMOGRAPHICS = (
 )  # fmt: skip
 
 BLOOD = (
-    _lab("hemoglobin_g_l", "Haemoglobin.", unit="g/L", units={"g/dL": 10, "mmol/L": 16.114}, hard=(10, 250),
+    lab("hemoglobin_g_l", "Haemoglobin.", unit="g/L", units={"g/dL": 10, "mmol/L": 16.114}, hard=(10, 250),
          soft=(30, 180), codelist="hemoglobin"),
-    _lab("platelets_10e9_l", "Platelet count.", unit="10*9/L", units=PER_LITRE, hard=(0, 3000), soft=(1, 1000),
+    lab("platelets_10e9_l", "Platelet count.", unit="10*9/L", units=PER_LITRE, hard=(0, 3000), soft=(1, 1000),
          codelist="platelets"),
-    _lab("lymphocytes_10e9_l", "Absolute lymphocyte count.", unit="10*9/L", units=PER_LITRE, hard=(0, 500),
+    lab("lymphocytes_10e9_l", "Absolute lymphocyte count.", unit="10*9/L", units=PER_LITRE, hard=(0, 500),
          codelist="lymphocytes"),
-    _lab("cd3_percent_of_lymphocytes", "CD3+ T cells as a share of lymphocytes.", unit="%", hard=(0, 100),
-         codelist="cd3_percent"),
-    _lab("pb_blast_percent", "Blasts in peripheral blood.", unit="%", hard=(0, 100), codelist="pb_blasts"),
-    _lab(
-        "cd3_10e9_l", "CD3+ T lymphocytes, absolute.", unit="10*9/L", units=PER_LITRE, hard=(0, 50), soft=(0, 5),
-        codelist="cd3_absolute", settings={"derive_from_percent": True, "bound_by_lymphocytes": True,
-                                           "leukaemic_cd3_gate": "ignored"},
-        fills=(
-            Fill(_cd3_from_percent, lambda c: (c["cd3_percent_of_lymphocytes"] >= 0) & (c["lymphocytes_10e9_l"] >= 0),
-                 "lymphocytes times the CD3+ share of lymphocytes",
-                 ("lymphocytes_10e9_l", "cd3_percent_of_lymphocytes"), setting="derive_from_percent",
-                 age=lambda c: c["days_since_lymphocytes_10e9_l"]),
-            Fill(lambda c: Range(0.0, c["lymphocytes_10e9_l"]),
-                 lambda c: (c["lymphocytes_10e9_l"] >= 0) & ~(c["pb_blast_percent"] > 5).fillna(False),
-                 "T cells are at most the lymphocytes (not used with more than 5 % blasts, which analysers count in)",
-                 ("lymphocytes_10e9_l", "pb_blast_percent"), setting="bound_by_lymphocytes",
-                 age=lambda c: c["days_since_lymphocytes_10e9_l"]),
-        ),
-    ),
     _ever("days_since_rbc_transfusion", unit="d", doc="Days since the last red-cell transfusion.", events="transfusions"),
     _ever("days_since_platelet_transfusion", unit="d", doc="Days since the last platelet transfusion.", events="transfusions"),
 )  # fmt: skip
 
 CHEMISTRY = (
-    _lab("ast_x_uln", "Aspartate aminotransferase over the upper limit of its own report.", unit="1", hard=(0, 2000),
+    lab("ast_x_uln", "Aspartate aminotransferase over the upper limit of its own report.", unit="1", hard=(0, 2000),
          upper_limit=True, codelist="ast", settings={"uln_fallback": "none"}),
-    _lab("alt_x_uln", "Alanine aminotransferase over the upper limit of its own report.", unit="1", hard=(0, 2000),
+    lab("alt_x_uln", "Alanine aminotransferase over the upper limit of its own report.", unit="1", hard=(0, 2000),
          upper_limit=True, codelist="alt", settings={"uln_fallback": "none"}),
-    _lab("bilirubin_x_uln", "Total bilirubin over the upper limit of its own report.", unit="1", hard=(0, 120),
+    lab("bilirubin_x_uln", "Total bilirubin over the upper limit of its own report.", unit="1", hard=(0, 120),
          upper_limit=True, codelist="bilirubin_total", settings={"uln_fallback": "none"}),
-    _lab("bilirubin_direct_x_uln", "Direct bilirubin over the upper limit of its own report.", unit="1",
+    lab("bilirubin_direct_x_uln", "Direct bilirubin over the upper limit of its own report.", unit="1",
          hard=(0, 500), upper_limit=True, codelist="bilirubin_direct", settings={"uln_fallback": "none"}),
-    _lab("creatinine_umol_l", "Serum creatinine.", unit="umol/L", units={"mg/dL": 88.42}, hard=(10, 2500),
+    lab("creatinine_umol_l", "Serum creatinine.", unit="umol/L", units={"mg/dL": 88.42}, hard=(10, 2500),
          soft=(20, 1500), codelist="creatinine"),
     Column(name="creatinine_earlier_umol_l", dtype="Float64", unit="umol/L", units={"mg/dL": 88.42}, hard=(10, 2500),
            doc="Latest serum creatinine at least 90 days before the latest one.", events="labs",

@@ -29,6 +29,7 @@ from feasibility.commands.common import (
     screening_json,
     short_quality,
 )
+from feasibility.errors import ProtocolError
 
 app = typer.Typer()
 
@@ -140,7 +141,7 @@ def trials(as_json: JsonOpt = False) -> None:
     """List the installed trials."""
     import feasibility as fz
 
-    found = [fz.load_trial(name) for name in fz.trials()]
+    found = [fz.load_trial(name) for name in fz.installed_trials()]
     if as_json:
         print(json.dumps([{"id": p.id, "title": p.title, "criteria": len(p)} for p in found], ensure_ascii=False))
         return
@@ -182,16 +183,20 @@ def mapping(file: FileArg, trial: TrialOpt) -> None:
 @app.command()
 def synthetic(
     output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")],
+    trial: TrialOpt = "NCT06642025",
     patients: Annotated[int, typer.Option("--patients", "-n", min=1, help="How many patients.")] = 2_000,
     seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 1,
     complete: Annotated[bool, typer.Option("--complete", help="Without holes: the truth behind the registry.")] = False,
     index_date: Annotated[str, typer.Option("--index-date", help="Day of screening.")] = "2025-06-30",
 ) -> None:
-    """Write a synthetic registry of relapsed or refractory AML. Not patients."""
+    """Write a synthetic registry for a trial that has one. Not patients."""
     import feasibility as fz
-    from feasibility.trials.aml_registry import synthetic_registry
+    from feasibility.protocol.loading import trial_module
 
-    registry = synthetic_registry(patients, seed=seed, index_date=index_date)
+    make = getattr(trial_module(trial), "synthetic", None)
+    if make is None:
+        raise ProtocolError(f"{trial} has no synthetic registry: its file defines no `synthetic(n, ...)`.")
+    registry = make(patients, seed=seed, index_date=index_date)
     output.parent.mkdir(parents=True, exist_ok=True)
     fz.write_cohort(registry.truth if complete else registry.observed, output)
     print(f"{patients:,} synthetic patients written to {output}.")

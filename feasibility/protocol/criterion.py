@@ -18,7 +18,7 @@ KINDS = ("inclusion", "exclusion")
 class Setting:
     """A threshold or a reading of a criterion: a keyword-only parameter of its function.
 
-    ``direction`` is +1 where a larger value relaxes (``max_*``), -1 where a smaller one does (``min_*``), else 0.
+    ``whole`` thresholds (annotated ``int``) take whole numbers only. ``direction`` is +1 where a larger value relaxes (``max_*``), -1 where a smaller one does (``min_*``), else 0.
     A look-back (``max_days_since_*``, ``max_months_since_*``) is no such threshold: looking back further makes
     unknown values known, which may then pass or fail.
     """
@@ -28,6 +28,7 @@ class Setting:
     unit: str = ""
     choices: tuple = ()
     criterion: str = ""
+    whole: bool = False
 
     @property
     def is_reading(self) -> bool:
@@ -62,7 +63,9 @@ class Setting:
         if not number or math.isnan(value):
             unit = f" in {self.unit}" if self.unit else ""
             raise ProtocolError(f"Threshold {self.name!r} of {self.criterion} needs a number{unit}, got {value!r}.")
-        return value
+        if self.whole and float(value) != int(value):
+            raise ProtocolError(f"Threshold {self.name!r} of {self.criterion} counts, so {value!r} must be a whole number.")
+        return int(value) if self.whole else value
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,7 @@ def _setting(name, default, hint, where) -> Setting:
         choices = (False, True)
     else:
         choices = ()
-    setting = Setting(name, default, unit, choices, where.removeprefix("Criterion "))
+    setting = Setting(name, default, unit, choices, where.removeprefix("Criterion "), whole=hint is int)
     if default is not None:
         setting.check(default)
     return setting

@@ -148,24 +148,21 @@ class Protocol:
         return replace(self, criteria=(*first, *(c for c in self.criteria if c not in first)))
 
     def thresholds(self) -> pd.DataFrame:
-        """One row a threshold or reading: criterion, value in force, protocol's value, unit, choices."""
-        rows = [
-            {
-                "setting": s.name,
-                "criterion": c.id,
-                "name": c.name,
-                "kind": s.kind,
-                "value": c.values[s.name],
-                "protocol": s.default,
-                "unit": s.unit,
-                "choices": ", ".join(map(str, s.choices)),
-                "changed": c.values[s.name] != s.default,
-            }
-            for c in self.assessable
-            for s in c.settings
-        ]
+        """One row a threshold or reading: its criteria, value in force, protocol's value, unit, choices."""
+        rows: dict[str, dict] = {}
+        for criterion in self.assessable:
+            for s in criterion.settings:
+                value = criterion.values[s.name]
+                row = rows.setdefault(
+                    s.name,
+                    {"setting": s.name, "criterion": criterion.id, "name": criterion.name, "kind": s.kind,
+                     "value": value, "protocol": s.default, "unit": s.unit,
+                     "choices": ", ".join(map(str, s.choices)), "changed": value != s.default},
+                )  # fmt: skip
+                if criterion.id not in row["criterion"].split(", "):
+                    row["criterion"] += f", {criterion.id}"
         names = ["setting", "criterion", "name", "kind", "value", "protocol", "unit", "choices", "changed"]
-        return pd.DataFrame(rows, columns=names).set_index("setting")
+        return pd.DataFrame(list(rows.values()), columns=names).set_index("setting")
 
     def clauses(self) -> dict[str, str]:
         """Clause id to the registered words; without a registered text, the criteria's own texts joined."""

@@ -6,7 +6,7 @@ import inspect
 import re
 
 import pytest
-from conftest import ROOT, SHARED
+from helpers import ROOT, SHARED
 
 import feasibility as fz
 
@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_every_make_target_of_the_readme_exists():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"`?make ([a-z]+)", README))
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE))
     assert {"report", "test", "lint", "notebooks", "bench"} <= targets
     assert named <= targets
 
@@ -24,7 +24,7 @@ def test_every_command_of_the_readme_exists():
     from feasibility.cli import app
 
     known = {c.name or c.callback.__name__ for g in app.registered_groups for c in g.typer_instance.registered_commands}
-    named = set(re.findall(r"(?:^|\s)feasibility ([a-z]+) ", README, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)feasibility ([a-z-]+) ", README, re.MULTILINE))
     assert named
     assert named <= known
 

@@ -32,7 +32,9 @@ def declared() -> tuple[CohortTable, dict]:
         )
         entries[name] = {"from": f"L{i}", "unit": "g/dL" if i % 2 else "g/L", "missing": ["-1"]}
     for i in range(12):
-        columns.append(Column(name=f"days_since_event_{i}", dtype="Float64", doc="An event.", unit="d", hard=(0, np.inf)))
+        columns.append(
+            Column(name=f"days_since_event_{i}", dtype="Float64", doc="An event.", unit="d", hard=(0, np.inf))
+        )
         entries[f"days_since_event_{i}"] = {"date": f"D{i}"}
         columns.append(Column(name=f"flag_{i}", dtype="boolean", doc="A yes or no."))
         entries[f"flag_{i}"] = {"from": f"F{i}"}
@@ -87,7 +89,10 @@ def main(rows: int = 1_000_000) -> float:
             ours.append(time.perf_counter() - start)
         events = cohort.attrs["feasibility"]["events"]
         ratio = min(ours) / min(theirs)
-        out(f"read_cohort            {min(ours):6.2f} s  ({len(events)} kinds of event, {sum(e['n'] for e in events):,} cells)\n")
+        out(
+            f"read_cohort            {min(ours):6.2f} s  ({len(events)} kinds of event, "
+            f"{sum(e['n'] for e in events):,} cells)\n"
+        )
         out(f"DuckDB typed, clean    {min(theirs):6.2f} s\nratio                  {ratio:6.1f}\n")
     return ratio
 

@@ -33,3 +33,7 @@ bench: $(READY)
 
 clean:
 	rm -rf .venv build
+
+.PHONY: gallery
+gallery: $(READY)
+	$(BIN)/python notebooks/run.py --gallery

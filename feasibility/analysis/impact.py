@@ -61,7 +61,7 @@ def overlaps(result, *, level: str = "criterion", top: int | None = None) -> pd.
     """How often each combination of reasons excludes patients: index ``reasons`` (tuple of ids), columns n, n_reasons.
 
     Counts ineligible patients by the exact set of criteria they are known to fail, largest first. All rows together
-    are the ineligible; with ``top`` the rest is left out.
+    are the ineligible; with ``top`` the rest is left out. ``attrs`` keeps their total and the criteria's names.
     """
     patterns = at_level(patterns_of(result), level)
     ids = np.array(patterns.ids, dtype=object)
@@ -73,4 +73,6 @@ def overlaps(result, *, level: str = "criterion", top: int | None = None) -> pd.
     index = pd.Index([tuple(ids[row]) for row in distinct], name="reasons", tupleize_cols=False)
     table = pd.DataFrame({"n": n, "n_reasons": distinct.sum(axis=1)}, index=index)
     table = table.sort_values(["n", "n_reasons"], ascending=[False, True], kind="stable")
-    return table if top is None else table.head(top)
+    table = table if top is None else table.head(top)
+    table.attrs = {"total": int(n.sum()), "names": {x.id: x.name for x in patterns.labels}}
+    return table

@@ -92,6 +92,6 @@ def _title(table: pd.DataFrame) -> str:
     if not best.gain_possible:
         return "Waiving any one criterion alone would bring no patient back"
     return (
-        f"Waiving {best.name} alone ({style.title_case(best['name']).lower()}) would bring back the most: "
+        f"Waiving {best.name} alone ({style.title_case(best['name'])}) would bring back the most: "
         f"{style.count(best.gain_possible)} possible, {style.count(best.gain_confirmed)} confirmed"
     )

@@ -25,14 +25,15 @@ def plot_overlap(
     ``overlap`` has one row per combination: the index is a tuple of criterion ids, or a text of ids joined by "+", ","
     or "&"; column ``n`` counts the patients excluded for exactly these reasons. ``names`` maps ids to short names, in
     the order the criteria should stand in (``attrition["name"]`` fits). ``total`` is the number of patients excluded,
-    to say how many the drawing covers.
+    to say how many the drawing covers. Both default to what ``overlaps()`` keeps in ``overlap.attrs``.
     The returned Axes holds the bars and the dots as ``ax.child_axes``.
     """
     table = layout.need(overlap, ("n",), "plot_overlap")
     combos = [(_ids(key), int(n)) for key, n in zip(table.index, table["n"], strict=True)]
     combos = sorted((c for c in combos if c[1] > 0), key=lambda c: -c[1])[:top]
     shown = {i for ids, _ in combos for i in ids}
-    names = {} if names is None else dict(names)
+    names = dict(overlap.attrs.get("names", {}) if names is None else names)
+    total = overlap.attrs.get("total") if total is None else total
     order = [i for i in names if i in shown] + [
         i for i in dict.fromkeys(i for ids, _ in combos for i in ids) if i not in names
     ]
@@ -47,16 +48,19 @@ def plot_overlap(
             f"The {len(combos)} commonest combinations of reasons cover {style.share(covered, whole)} "
             f"of the {style.count(whole)} patients excluded"
         )
+    note = style.wrap("patients excluded for exactly these reasons", 62, size=style.SMALL)
+    # Without names the labels are narrow; the note beside the bars still needs its room.
+    left = max(rows.left, 72.0)
     lines = style.wrap(title, layout.WIDTH - 20, size=11, bold=True) if title else []
     bars_high, gap = 90.0, 8.0
     body = bars_high + gap + rows.height
     digits = max((style.text_width(style.count(n), size=style.SMALL) for _, n in combos), default=10)
-    wide = layout.WIDTH - rows.left - 12 if ax is None else layout.points_wide(ax)
+    wide = layout.WIDTH - left - 12 if ax is None else layout.points_wide(ax)
     pitch = min(max(digits + 6, 20.0), wide / max(len(combos), 1))
     upright = digits + 6 > pitch  # numbers too wide for their column stand upright
     head = 10 + (digits if upright else style.SMALL)
-    ax = layout.canvas(ax, body=body, left=rows.left + 4, right=8, top=head + 8 + 15 * len(lines))
-    layout.headline(ax, "\n".join(lines), left=rows.left, up=head + 4)
+    ax = layout.canvas(ax, body=body, left=left + 4, right=8, top=head + 8 + 15 * len(lines))
+    layout.headline(ax, "\n".join(lines), left=left, up=head + 4)
     ax.set_xlim(0, 1)
 
     across = pitch * len(combos) / layout.points_wide(ax)
@@ -84,9 +88,8 @@ def plot_overlap(
         lower.scatter([x] * len(order), [place[i] for i in order], s=9, color=style.RULE, linewidth=0, zorder=1)
         lower.plot([x, x], [ys[0], ys[-1]], color=style.INK, linewidth=1.4, zorder=2)
         lower.scatter([x] * len(ys), ys, s=26, color=style.VERMILLION if single else style.INK, linewidth=0, zorder=3)
-    note = "patients excluded for exactly these reasons"
     ax.text(
-        -rows.left, -bars_high / 2, "\n".join(style.wrap(note, rows.left - 20, size=style.SMALL)),
+        -left, -bars_high / 2, "\n".join(note),
         transform=layout.at(ax, 0, 1), va="center", parse_math=False,
         fontproperties=style.font(size=style.SMALL), color=style.MUTED,
     )  # fmt: skip

@@ -54,7 +54,7 @@ SMALL = 7.5
 
 # Short names are snake_case, which loses the capitals readers expect.
 _CAPITALS = frozenset(
-    "aids alc aml alt apl ast cabg cr dna ecg ecog em gvhd hav hb hbv hcv hiv hla hsct lvef mds mi mrd nt nyha pb "
+    "af aids alc aml alt apl ast bmi bnp egfr hf sbp cabg cr dna ecg ecog em gvhd hav hb hbv hcv hiv hla hsct lvef mds mi mrd nt nyha pb "
     "qtc rna tb uln".split()
 )
 # Codes of drugs, antigens and cells: cd3, ex02, il6.
@@ -181,21 +181,24 @@ def share(part, whole) -> str:
 
 
 def title_case(name: str) -> str:
-    """A snake_case name as a reader would write it.
+    """A snake_case name, or several joined by commas, as a reader would write it.
 
     >>> title_case("hiv_infection"), title_case("hemoglobin"), title_case("心功能")
     ('HIV infection', 'Hemoglobin', '心功能')
-    >>> title_case("hepatitis_a"), title_case("cd3_t_cells")
-    ('Hepatitis A', 'CD3 T cells')
+    >>> title_case("hepatitis_a, hepatitis_b"), title_case("cd3_t_cells")
+    ('Hepatitis A, hepatitis B', 'CD3 T cells')
     """
-    words = str(name).replace("_", " ").split()
+    text = ", ".join(_readable(part) for part in str(name).split(", "))
+    return text[:1].upper() + text[1:]
+
+
+def _readable(name: str) -> str:
+    words = name.replace("_", " ").split()
     # A single letter is a name ("hepatitis A", "T cells"), unless it is an article in the middle.
-    words = [
+    return " ".join(
         w.upper() if w in _CAPITALS or _CODE.fullmatch(w) or (len(w) == 1 and (w != "a" or i == len(words) - 1)) else w
         for i, w in enumerate(words)
-    ]
-    text = " ".join(words)
-    return text[:1].upper() + text[1:]
+    )
 
 
 def look(name: str) -> dict:

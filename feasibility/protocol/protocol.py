@@ -66,6 +66,11 @@ class Protocol:
         return tuple(c for c in self.criteria if not c.assessable)
 
     @property
+    def all_criteria(self) -> tuple[Criterion | NotAssessable, ...]:
+        """Every criterion of the trial, the waived ones included."""
+        return self._all
+
+    @property
     def reads(self) -> dict[str, tuple[str, ...]]:
         """Every cohort column that can change an answer under the readings in force, with the criteria it serves."""
         columns: dict[str, tuple[str, ...]] = {}

@@ -154,9 +154,14 @@ def _clauses(screening: Screening, criteria: dict[str, CriterionRow]):
             passing = n_patients - failing - unknown
         yield ClauseRow(
             id=clause, kind=row.kind, text=row.text, status=row.status, criteria=mine, assumed=assumed,
-            waived=tuple(_ids(row.waived)), n_pass=passing, n_fail=failing, n_unknown=unknown,
+            waived=tuple(_ids(row.waived)), waived_names=tuple(_waived_names(protocol, row.waived)), n_pass=passing, n_fail=failing, n_unknown=unknown,
             why_unknown=_clause_why(mine, n_patients),
         )  # fmt: skip
+
+
+def _waived_names(protocol, ids: str):
+    names = {c.id: c.name for c in protocol.all_criteria}
+    return (names[i] for i in _ids(ids))
 
 
 def _clause_why(criteria: tuple[CriterionRow, ...], n_patients: int) -> str:

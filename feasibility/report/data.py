@@ -72,6 +72,7 @@ class ClauseRow:
     criteria: tuple[CriterionRow, ...] = ()
     assumed: tuple[AssumedRow, ...] = ()
     waived: tuple[str, ...] = ()
+    waived_names: tuple[str, ...] = ()
     n_pass: int = 0
     n_fail: int = 0
     n_unknown: int = 0

@@ -6,8 +6,6 @@ the patients after them. pyarrow then splits what is sound, and the row totals a
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,13 +14,12 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from feasibility.cohort.encodings import to_utf8
+from feasibility.cohort.lines import MAX_SPAN, Lines, fields_of, line_ends
 from feasibility.cohort.mapping import FileOptions
 from feasibility.cohort.raw import RawTable, encode_text
 from feasibility.errors import ReadError
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_MAX_SPAN = 100
-"""A quoted text longer than this many lines is taken for a quote that was never closed."""
 
 
 def read_delimited(
@@ -34,9 +31,9 @@ def read_delimited(
     text, encoding, evidence = to_utf8(data, name, options.encoding)
     facts = {"encoding": encoding, "encoding_evidence": evidence}
     progress("lines", 0.1)
-    text, unfinished = _line_ends(text)
+    text, unfinished = line_ends(text)
     unfinished = unfinished and not options.complete
-    lines = _Lines(text)
+    lines = Lines(text)
     header, first, delimiter, why = _header(lines, name, options.delimiter)
     facts |= {"delimiter": delimiter, "delimiter_evidence": why}
     records, rejected = lines.records(first, len(header), delimiter, name, unfinished)
@@ -59,106 +56,7 @@ def read_delimited(
     return result
 
 
-def _line_ends(text: bytes) -> tuple[bytes, bool]:
-    """One kind of line end; and whether the last line has none."""
-    if b"\r" in text:
-        if b"\n" not in text:
-            text = text.replace(b"\r", b"\n")
-        else:
-            text = text.replace(b"\r\n", b"\n")
-            cut = text.endswith(b"\r")  # between the two characters of a line end
-            text = text.replace(b"\r", b" ").rstrip(b" ") if cut else text.replace(b"\r", b" ")
-    return (text, False) if text.endswith(b"\n") else (text + b"\n", True)
-
-
-class _Lines:
-    """Where each physical line starts and ends, and how many quotation marks it has."""
-
-    def __init__(self, text: bytes):
-        self.text = text
-        buffer = np.frombuffer(text, dtype="uint8")
-        self.ends = np.flatnonzero(buffer == 10)
-        self.starts = np.concatenate([[0], self.ends[:-1] + 1])
-        self.quotes = None
-        if b'"' in text:
-            marks = np.flatnonzero(buffer == 34)
-            self.quotes = np.diff(np.concatenate([[0], np.searchsorted(marks, self.ends)]))
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def get(self, first: int, last: int | None = None) -> str:
-        return self.text[self.starts[first] : self.ends[first if last is None else last]].decode("utf-8")
-
-    def is_blank(self) -> np.ndarray:
-        """Lines of nothing but spaces; the few short ones are looked at one by one."""
-        blank = self.ends == self.starts
-        short = np.flatnonzero((self.ends - self.starts < 20) & ~blank)
-        for i in short if len(short) < 100_000 else ():
-            blank[i] = not self.text[self.starts[i] : self.ends[i]].strip()
-        return blank
-
-    def records(self, first: int, n_fields: int, delimiter: str, name: str, unfinished: bool):
-        """Rows as (first line, last line), and the lines set aside because a quotation mark does not close."""
-        blank = self.is_blank()
-        start = np.flatnonzero(~blank[first:]) + first
-        rejected: set[int] = set()
-        if unfinished:
-            fields = _fields(self.get(len(self) - 1), delimiter) if not self._odd(len(self) - 1) else None
-            if len(self) > first and (fields is None or len(fields) < n_fields):
-                raise ReadError(
-                    f"{name}: the file looks cut off: line {len(self)} has no line end and "
-                    f"{'an open quotation mark' if fields is None else f'only {len(fields)} of {n_fields} fields'}. "
-                    "Ask for the file again; nothing was read."
-                )
-        last = start.copy()
-        if self.quotes is not None and (self.quotes[first:] % 2).any():
-            drop = np.zeros(len(self), dtype=bool)
-            odd = [int(i) for i in np.flatnonzero(self.quotes % 2) if i >= first]
-            position = {line: k for k, line in enumerate(start)}
-            k = 0
-            while k < len(odd):
-                line = odd[k]
-                if _fields(self.get(line), delimiter, n_fields):
-                    k += 1
-                    continue
-                closing = odd[k + 1] if k + 1 < len(odd) else None
-                if closing is not None and self._is_one_row(line, closing, delimiter, n_fields):
-                    drop[line + 1 : closing + 1] = True
-                    last[position[line]] = closing
-                    k += 2
-                else:
-                    drop[line] = True
-                    rejected.add(line)
-                    k += 1
-            keep = ~drop[start]
-            start, last = start[keep], last[keep]
-        return np.column_stack([start, last]).astype("int64").reshape(-1, 2), rejected
-
-    def _odd(self, line: int) -> bool:
-        return self.quotes is not None and bool(self.quotes[line] % 2) and not self.get(line).count('"') == 0
-
-    def _is_one_row(self, first: int, last: int, delimiter: str, n_fields: int) -> bool:
-        """A text in quotes that spans lines, and not a lost quotation mark that hides the rows between."""
-        if last - first > _MAX_SPAN:
-            return False
-        fields = _fields(self.get(first, last), delimiter, n_fields)
-        # A swallowed row leaves as many delimiters in the text as a row has.
-        return bool(fields) and max(f.count(delimiter) for f in fields if "\n" in f) < n_fields - 1
-
-
-def _fields(text: str, delimiter: str, expected: int | None = None) -> list[str] | None:
-    """The fields of one row; None if its quotation marks do not close or the number is not the expected one."""
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except csv.Error:
-        return None
-    if len(rows) != 1 or (expected is not None and len(rows[0]) != expected):
-        return None
-    return rows[0]
-
-
-def _header(lines: _Lines, name: str, stated: str) -> tuple[list[str], int, str, str]:
+def _header(lines: Lines, name: str, stated: str) -> tuple[list[str], int, str, str]:
     """(column names, line of the first row, delimiter, why this delimiter)."""
     first = int(np.flatnonzero(~lines.is_blank())[0])
     start = lines.get(first)
@@ -166,7 +64,7 @@ def _header(lines: _Lines, name: str, stated: str) -> tuple[list[str], int, str,
         stated, first = start[4], first + 1
     last = first
     if lines.quotes is not None:
-        while lines.quotes[first : last + 1].sum() % 2 and last + 1 < len(lines) and last - first < _MAX_SPAN:
+        while lines.quotes[first : last + 1].sum() % 2 and last + 1 < len(lines) and last - first < MAX_SPAN:
             last += 1
     text = lines.get(first, last)
     if stated:
@@ -175,7 +73,7 @@ def _header(lines: _Lines, name: str, stated: str) -> tuple[list[str], int, str,
             raise ReadError(f"{name}: the delimiter {stated!r} is not one plain character.")
     else:
         delimiter, why = _find_delimiter(lines, text, last + 1, name)
-    fields = _fields(text, delimiter)
+    fields = fields_of(text, delimiter)
     if fields is None:
         raise ReadError(f"{name}: a quotation mark in the header line is not closed.")
     if len(fields) < 2:
@@ -187,14 +85,14 @@ def _header(lines: _Lines, name: str, stated: str) -> tuple[list[str], int, str,
     return _names(fields), last + 1, delimiter, why
 
 
-def _find_delimiter(lines: _Lines, header: str, first: int, name: str) -> tuple[str, str]:
+def _find_delimiter(lines: Lines, header: str, first: int, name: str) -> tuple[str, str]:
     sample = [lines.get(i) for i in range(first, min(first + 200, len(lines)))]
     sample = [s for s in sample if s.strip()]
     best: list[tuple[float, int, str]] = []
     for delimiter in _DELIMITERS:
-        fields = _fields(header, delimiter)
+        fields = fields_of(header, delimiter)
         if fields and len(fields) > 1:
-            same = sum(len(_fields(row, delimiter) or ()) == len(fields) for row in sample)
+            same = sum(len(fields_of(row, delimiter) or ()) == len(fields) for row in sample)
             best.append((same / max(len(sample), 1), len(fields), delimiter))
     if not best:
         if header.count('"') % 2:
@@ -216,7 +114,7 @@ def _names(fields: list[str]) -> list[str]:
     return names
 
 
-def _parse(text, lines: _Lines, records, header, delimiter, wanted, name, progress):
+def _parse(text, lines: Lines, records, header, delimiter, wanted, name, progress):
     """pyarrow's table of the wanted columns, and the lines with another number of fields."""
     if not len(records):
         return pa.table({c: pa.array([], pa.string()) for c in header if c in wanted}), set()
@@ -228,7 +126,7 @@ def _parse(text, lines: _Lines, records, header, delimiter, wanted, name, progre
     def parse(threads: bool, on_bad):
         return pacsv.read_csv(
             pa.BufferReader(buffer),
-            read_options=pacsv.ReadOptions(column_names=header, use_threads=threads, block_size=8 << 20),
+            read_options=pacsv.ReadOptions(column_names=header, use_threads=threads, block_size=4 << 20),
             parse_options=pacsv.ParseOptions(
                 delimiter=delimiter, newlines_in_values=multiline, ignore_empty_lines=True, invalid_row_handler=on_bad
             ),
@@ -254,7 +152,7 @@ def _parse(text, lines: _Lines, records, header, delimiter, wanted, name, progre
     return table, {int(records[number - 1, 0]) for number in bad}
 
 
-def _cut_out(text: bytes, lines: _Lines, records):
+def _cut_out(text: bytes, lines: Lines, records):
     """The bytes of the sound rows; without a copy where nothing has to be left out."""
     begin, end = lines.starts[records[0, 0]], lines.ends[records[-1, 1]] + 1
     whole = memoryview(text)[begin:end]

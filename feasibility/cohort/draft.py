@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from feasibility.bounded import UPPER
+from feasibility.cohort.codes import read_codes, read_flags
 from feasibility.cohort.column_values import _HEADER_UNIT
 from feasibility.cohort.dates import parse_dates
 from feasibility.cohort.files import open_table
@@ -18,7 +19,6 @@ from feasibility.cohort.mapping import FileOptions
 from feasibility.cohort.parse import KNOWN, from_floats, parse_numbers
 from feasibility.cohort.raw import Raw, RawTable
 from feasibility.cohort.schema import CohortTable, Column
-from feasibility.cohort.settle import read_codes, read_flags
 from feasibility.cohort.units import accepted_units, unit_factor
 
 _ID = ("patient_id", "patientid", "pid", "subject_id", "usubjid", "mrn", "patient", "id", "case_id", "fallnummer",

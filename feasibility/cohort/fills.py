@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from feasibility.bounded import UPPER, Range, as_range
+from feasibility.cohort.raw import BuildRecord
 from feasibility.cohort.schema import DTYPES, CohortTable, Column, Fill
 
 
@@ -61,7 +62,9 @@ def apply_fills(cohort: pd.DataFrame, columns: CohortTable, settings: Mapping[st
         return cohort
     plain.index = index
     facts = dict(cohort.attrs.get("feasibility", {}))
-    plain.attrs = dict(cohort.attrs) | {"feasibility": facts | {"events": [*facts.get("events", []), *events]}}
+    plain.attrs = dict(cohort.attrs) | {
+        "feasibility": BuildRecord(facts | {"events": [*facts.get("events", []), *events]})
+    }
     return plain
 
 

@@ -14,13 +14,15 @@ from feasibility.cohort.schema import CohortTable, Column
 from feasibility.errors import CohortError, did_you_mean
 
 REASONS = (
-    "not_in_file", "not_applicable", "missing", "not_tested", "stale", "unit_unknown", "out_of_range", "date_missing", "date_imprecise",
-    "conflicting",
+    "not_in_file", "not_applicable", "missing", "not_tested", "stale", "unreadable", "unit_unknown", "out_of_range",
+    "date_missing", "date_imprecise", "after_index", "conflicting",
 )  # fmt: skip
 """Why a value is unknown (clinical specification, 0.8). not_in_file: the table has no such column; not_applicable: the
 question does not arise for these patients."""
 
-COUNTED = {"converted": "n_converted", "inferred_unit": "n_inferred", "quarantined": "n_quarantined", "filled": "n_filled"}
+COUNTED = {
+    "converted": "n_converted", "inferred_unit": "n_inferred", "quarantined": "n_quarantined", "filled": "n_filled",
+}  # fmt: skip
 QUARTILES = {"minimum": 0.0, "q1": 0.25, "median": 0.5, "q3": 0.75, "maximum": 1.0}
 MAX_BINS = 24
 

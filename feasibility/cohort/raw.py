@@ -16,6 +16,7 @@ from feasibility.errors import ReadError
 
 FIRST_ROWS = 20
 """How many line numbers an event keeps."""
+LONGEST_EXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,8 @@ def encode_series(name: str, series: pd.Series, source: str) -> Raw:
     if pd.api.types.is_numeric_dtype(dtype):
         if str(dtype).lower().startswith("float32"):
             return encode_numbers(name, series.to_numpy(dtype="float32", na_value=np.nan), missing)
+        if pd.api.types.is_integer_dtype(dtype) and _long([] if missing.all() else [series.min(), series.max()]):
+            return encode_objects(name, series.to_numpy(dtype=object), missing)
         return encode_numbers(name, series.to_numpy(dtype="float64", na_value=np.nan), missing)
     return encode_objects(name, series.to_numpy(dtype=object), missing)
 
@@ -200,7 +203,7 @@ def encode_arrow(name: str, array: pa.ChunkedArray, source: str) -> Raw:
         return encode_flags(name, array.fill_null(False).to_numpy().astype(bool), missing)
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return encode_dates(name, _local_days(array))
-    if pa.types.is_decimal(kind):
+    if pa.types.is_decimal(kind) or (pa.types.is_integer(kind) and _long(_ends(array))):
         return encode_text(name, array.cast(pa.string()))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         filled = array.fill_null(0) if pa.types.is_integer(kind) else array
@@ -208,10 +211,29 @@ def encode_arrow(name: str, array: pa.ChunkedArray, source: str) -> Raw:
     raise ReadError(f"{source}: column {name!r} holds {kind}; one plain value per patient is needed.")
 
 
+def _ends(array: pa.ChunkedArray) -> list[int]:
+    return [v for v in pc.min_max(array).as_py().values() if v is not None]
+
+
+def _long(values) -> bool:
+    """Whether whole numbers (identifiers, mostly) have more digits than a float keeps: they stay text."""
+    return any(abs(int(v)) >= LONGEST_EXACT for v in values)
+
+
 def _local_days(array: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
         array = pc.local_timestamp(array)
     return array.to_pandas().to_numpy().astype("datetime64[D]")
+
+
+class BuildRecord(dict):
+    """What ``cohort.attrs["feasibility"]`` holds: a plain dict that is never changed once the cohort is made.
+
+    pandas copies attrs deeply each time a column is taken; thousands of line numbers would make that slow.
+    """
+
+    def __deepcopy__(self, memo) -> BuildRecord:
+        return self
 
 
 class Log:

@@ -19,7 +19,7 @@ from feasibility.cohort.fills import apply_fills
 from feasibility.cohort.mapping import ColumnOptions, load_mapping, parse_index_date
 from feasibility.cohort.mapping import Mapping as CheckedMapping
 from feasibility.cohort.parse import KNOWN, MISSING, REASONS
-from feasibility.cohort.raw import Log, RawTable
+from feasibility.cohort.raw import BuildRecord, Log, RawTable
 from feasibility.cohort.rows import patient_rows
 from feasibility.cohort.schema import STRING, CohortTable
 from feasibility.errors import CohortError, ReadError, did_you_mean
@@ -172,14 +172,14 @@ def _build(table: RawTable, plan: _Plan, settings, progress) -> pd.DataFrame:
     frame = pd.DataFrame(
         data,
         index=pd.MultiIndex.from_arrays(
-            [pd.array(ids, dtype=STRING), pd.DatetimeIndex(rows.astype("datetime64[s]"))],
+            [pd.array(ids, dtype=STRING), pd.DatetimeIndex(rows.astype("datetime64[us]"))],
             names=["patient_id", "index_date"],
         ),
     )
     used = {plan.mapping.file.patient_id, plan.index_column, plan.mapping.file.order_by}
     used |= {n for e in plan.entries.values() for n in e.file_columns()} | set(frame.columns)
     names = table.facts.pop("file_columns", [])
-    frame.attrs["feasibility"] = {
+    record = {
         "source": table.source,
         "n_rows": len(frame),
         "n_patients": int(pd.Series(ids).nunique()),
@@ -192,8 +192,9 @@ def _build(table: RawTable, plan: _Plan, settings, progress) -> pd.DataFrame:
         "build_fingerprint": columns.fingerprint(in_force),
     }
     progress("fills", 0.95)
+    frame.attrs["feasibility"] = BuildRecord(record)
     frame = apply_fills(frame, columns, in_force)
-    frame.attrs["feasibility"]["unknown"] = _unknown(frame, statuses)
+    frame.attrs["feasibility"] = BuildRecord(frame.attrs["feasibility"] | {"unknown": _unknown(frame, statuses)})
     progress("done", 1.0)
     physical = [n for name in columns for n in (name, name + UPPER) if n in frame.columns]
     return frame[physical]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from feasibility.cohort.dates import NEVER_DATE, from_days, parse_dates
 from feasibility.cohort.parse import KNOWN, from_floats, parse_numbers
-from feasibility.cohort.raw import Raw, RawTable
+from feasibility.cohort.raw import LONGEST_EXACT, Raw, RawTable
 from feasibility.errors import ReadError
 
 
@@ -28,7 +28,7 @@ def patient_rows(table: RawTable, plan) -> tuple[np.ndarray, np.ndarray | None, 
         )
     if not len(table.lines):
         raise ReadError(f"{table.source}: there is a header but no row of a patient.")
-    ids = _ids(table.columns[file.patient_id])
+    ids = _ids(table.columns[file.patient_id], table.source)
     nobody = np.array([not i for i in ids])
     if nobody.any():
         table.note(
@@ -49,7 +49,12 @@ def patient_rows(table: RawTable, plan) -> tuple[np.ndarray, np.ndarray | None, 
     return ids, index, table
 
 
-def _ids(raw: Raw) -> np.ndarray:
+def _ids(raw: Raw, source: str) -> np.ndarray:
+    if raw.kind == "number" and (np.abs(raw.values[~np.isnan(raw.values)]) >= LONGEST_EXACT).any():
+        raise ReadError(
+            f"{source}: the patient identifiers in {raw.name!r} are decimal numbers so long that their last digits are "
+            "lost; export them as text."
+        )
     texts = np.array([*[(t or "").strip() for t in raw.texts()], ""], dtype=object)
     return texts[raw.codes]
 

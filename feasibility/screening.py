@@ -51,9 +51,7 @@ class Screening:
     @cached_property
     def status(self) -> pd.Series:
         """``eligible``, ``undetermined`` or ``ineligible`` for each patient; one failure outweighs any unknown."""
-        words = np.select(
-            [self.failed.any(axis=1), self.unknown.any(axis=1)], [INELIGIBLE, UNDETERMINED], ELIGIBLE
-        )
+        words = np.select([self.failed.any(axis=1), self.unknown.any(axis=1)], [INELIGIBLE, UNDETERMINED], ELIGIBLE)
         return pd.Series(pd.array(words.astype(object), dtype=STRING), index=self.index, name="status")
 
     @property
@@ -210,8 +208,8 @@ def _check_dtypes(cohort: pd.DataFrame, protocol: Protocol) -> None:
         if not good:
             want = f"it is declared as {declared}" if declared else f"use one of {', '.join(DTYPES)}"
             raise ScreeningError(
-                f"Column {name!r} has dtype {_spelled(dtype)}, but {want}: only nullable dtypes keep 'unknown' apart from False."
-                " read_cohort(file) and as_cohort(frame) convert."
+                f"Column {name!r} has dtype {_spelled(dtype)}, but {want}: only nullable dtypes keep 'unknown' apart"
+                " from False. read_cohort(file) and as_cohort(frame) convert."
             )
 
 

@@ -132,7 +132,7 @@ STATE = (
 
 columns = (
     GENERAL.select([
-        "site_id", "age_years", "sex", "heart_failure", "nyha_class", "ast_x_uln", "alt_x_uln",
+        "synthetic", "site_id", "age_years", "sex", "heart_failure", "nyha_class", "ast_x_uln", "alt_x_uln",
         "childbearing_potential", "pregnancy_test", "pregnant",
     ])
     | CohortTable((*HEART_FAILURE, *EVENTS, *STATE))
@@ -383,4 +383,5 @@ protocol = Protocol(
     eligibility_text=ELIGIBILITY,
     columns=columns,
     source="Our summary of PMC7434820 Table 1, clinicaltrialexchange.com and centerwatch.com; not the registered text",
+    verbatim=False,
 )  # fmt: skip

@@ -71,6 +71,7 @@ def _person(u, z):
     young = u["young"] < 0.04
     age = np.where(young, 16 + 8 * u["young"] / 0.04, np.clip(67 + 12 * z["age"], 25, 97))
     return {
+        "synthetic": np.ones(len(age), dtype=bool),
         "site_id": _choose(u["site_id"], {"North": 0.5, "South": 0.3, "Kyoto": 0.2}),
         "country": np.where(u["site_id"] < 0.8, "DE", "JP"),
         "age_years": np.floor(age),

@@ -33,6 +33,7 @@ def _flag(name, doc, absence="closed", why=OBSERVED, **more):
 
 
 DEMOGRAPHICS = (
+    Column(name="synthetic", dtype="boolean", doc="The row was made by a generator and is no patient."),
     Column(name="site_id", dtype="string", doc="The hospital or department the patient belongs to.", stratum=True),
     Column(
         name="age_years", dtype="Int64", unit="a", hard=(0, 120), soft=(0, 100),
@@ -65,8 +66,10 @@ BLOOD = (
          codelist="platelets"),
     lab("lymphocytes_10e9_l", "Absolute lymphocyte count.", unit="10*9/L", units=PER_LITRE, hard=(0, 500),
          codelist="lymphocytes"),
-    _ever("days_since_rbc_transfusion", unit="d", doc="Days since the last red-cell transfusion.", events="transfusions"),
-    _ever("days_since_platelet_transfusion", unit="d", doc="Days since the last platelet transfusion.", events="transfusions"),
+    _ever("days_since_rbc_transfusion", "Days since the last red-cell transfusion.", unit="d",
+          events="transfusions"),
+    _ever("days_since_platelet_transfusion", "Days since the last platelet transfusion.", unit="d",
+          events="transfusions"),
 )  # fmt: skip
 
 CHEMISTRY = (
@@ -124,10 +127,11 @@ REPRODUCTION = (
 
 HEART = (
     _flag("heart_failure", "Heart failure ever diagnosed.", events="diagnoses", codelist="heart_failure"),
-    Column(name="nyha_class", dtype="Int64", asked_if=("heart_failure", True), hard=(1, 4), dated="months", events="performance", source=SPEC,
-           doc="Latest NYHA class; II-III reads as 3.", codes=ROMAN, range_reads="max"),
-    Column(name="nyha_class_worst", dtype="Int64", asked_if=("heart_failure", True), hard=(1, 4), events="performance", doc="Worst NYHA class ever.",
-           codes=ROMAN, range_reads="max"),
+    Column(name="nyha_class", dtype="Int64", asked_if=("heart_failure", True), hard=(1, 4), dated="months",
+           events="performance", source=SPEC, doc="Latest NYHA class; II-III reads as 3.", codes=ROMAN,
+           range_reads="max"),
+    Column(name="nyha_class_worst", dtype="Int64", asked_if=("heart_failure", True), hard=(1, 4),
+           events="performance", doc="Worst NYHA class ever.", codes=ROMAN, range_reads="max"),
     _ever("months_since_mi", "Calendar months since the last myocardial infarction.", events="diagnoses",
           codelist="acute_mi", settings={"include_type2": True}),
     _ever("months_since_cabg", "Calendar months since the last coronary artery bypass surgery.",
@@ -229,7 +233,5 @@ IMMUNOSUPPRESSION = (
     _dose("steroid_mg_day_max_ever", "Highest prednisone-equivalent dose ever, long-term courses."),
 )
 
-GENERAL = CohortTable(
-    (*DEMOGRAPHICS, *BLOOD, *CHEMISTRY, *REPRODUCTION, *HEART, *INFECTION, *IMMUNOSUPPRESSION)
-)
+GENERAL = CohortTable((*DEMOGRAPHICS, *BLOOD, *CHEMISTRY, *REPRODUCTION, *HEART, *INFECTION, *IMMUNOSUPPRESSION))
 """Every column of general medicine."""

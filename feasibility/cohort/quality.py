@@ -65,7 +65,7 @@ class QualityReport:
         return frame.rename(columns=lambda c: str(c).replace("_", " ")).astype("int64")
 
     def known_by(self, stratum: str) -> pd.DataFrame:
-        """Share of patients with a known value, one row a column, one column per value of a stratum (site_id, sex)."""
+        """Share of patients with a known value: one row a column, one column per value of a stratum (site_id, sex)."""
         if stratum not in self.cohort.columns:
             raise CohortError(f"The cohort has no column {stratum!r}.{did_you_mean(stratum, self.cohort.columns)}")
         groups = self.cohort[stratum].astype("object").where(self.cohort[stratum].notna(), "unknown")
@@ -90,7 +90,7 @@ class QualityReport:
         return pd.DataFrame.from_dict(rows, orient="index")
 
     def histograms(self) -> pd.DataFrame:
-        """Counts of finite values in equal bins: columns column, left, right, n. Bounded values count at their middle."""
+        """Counts of finite values in equal bins, columns column, left, right, n; bounded values at their middle."""
         parts = []
         for name in self.present:
             if self.table[name].numeric:

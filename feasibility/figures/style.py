@@ -54,8 +54,8 @@ SMALL = 7.5
 
 # Short names are snake_case, which loses the capitals readers expect.
 _CAPITALS = frozenset(
-    "af aids alc aml alt apl ast bmi bnp egfr hf sbp cabg cr dna ecg ecog em gvhd hav hb hbv hcv hiv hla hsct lvef mds mi mrd nt nyha pb "
-    "qtc rna tb uln".split()
+    """af aids alc alt aml apl ast bmi bnp cabg cr dna ecg ecog egfr em gvhd hav hb hbv hcv hf hiv hla hsct lvef mds
+    mi mrd nt nyha pb qtc rna sbp tb uln""".split()
 )
 # Codes of drugs, antigens and cells: cd3, ex02, il6.
 _CODE = re.compile(r"[a-z]{2,4}\d{1,3}")

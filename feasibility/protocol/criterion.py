@@ -12,14 +12,17 @@ from feasibility.errors import ProtocolError, did_you_mean
 from feasibility.protocol.portable import check_operations, normalised_source
 
 KINDS = ("inclusion", "exclusion")
+ORIGINS = ("protocol", "ours")
 
 
 @dataclass(frozen=True)
 class Setting:
     """A threshold or a reading of a criterion: a keyword-only parameter of its function.
 
-    ``whole`` thresholds (annotated ``int``) take whole numbers only. ``direction`` is +1 where a larger value relaxes (``max_*``), -1 where a smaller one does (``min_*``), else 0.
-    A look-back (``max_days_since_*``, ``max_months_since_*``) is no such threshold: looking back further makes
+    ``whole`` thresholds (annotated ``int``) take whole numbers only. ``direction`` is +1 where a larger value relaxes
+    (``max_*``), -1 where a smaller one does (``min_*``), else 0. ``origin`` says whose number it is: "protocol" where
+    the registered text states it, "ours" where the text leaves it open (every reading and look-back unless declared
+    otherwise: ``Annotated[float, "d", "protocol"]``). A look-back (``max_days_since_*``, ``max_months_since_*``) is no such threshold: looking back further makes
     unknown values known, which may then pass or fail.
     """
 
@@ -29,6 +32,7 @@ class Setting:
     choices: tuple = ()
     criterion: str = ""
     whole: bool = False
+    origin: str = ""
 
     @property
     def is_reading(self) -> bool:
@@ -64,7 +68,9 @@ class Setting:
             unit = f" in {self.unit}" if self.unit else ""
             raise ProtocolError(f"Threshold {self.name!r} of {self.criterion} needs a number{unit}, got {value!r}.")
         if self.whole and float(value) != int(value):
-            raise ProtocolError(f"Threshold {self.name!r} of {self.criterion} counts, so {value!r} must be a whole number.")
+            raise ProtocolError(
+                f"Threshold {self.name!r} of {self.criterion} counts, so {value!r} must be a whole number."
+            )
         return int(value) if self.whole else value
 
 
@@ -165,9 +171,7 @@ class Criterion:
         """The same criterion with other thresholds or readings."""
         checked = {name: self.setting(name).check(value) for name, value in values.items()}
         changed = {
-            name: value
-            for name, value in (dict(self.changed) | checked).items()
-            if value != self.setting(name).default
+            name: value for name, value in (dict(self.changed) | checked).items() if value != self.setting(name).default
         }
         return replace(self, changed=changed)
 
@@ -191,7 +195,15 @@ class Criterion:
 
     def signature(self) -> list:
         """What the fingerprint covers: a change of words, code, columns or values in force changes it."""
-        return [self.id, self.kind, self.name, self.text, list(self.columns), self.values, normalised_source(self.function)]
+        return [
+            self.id,
+            self.kind,
+            self.name,
+            self.text,
+            list(self.columns),
+            self.values,
+            normalised_source(self.function),
+        ]
 
 
 def inclusion(id: str, text: str) -> Callable[[Callable], Criterion]:  # noqa: A002
@@ -261,16 +273,22 @@ def _read_signature(function, where):
 def _setting(name, default, hint, where) -> Setting:
     if default is inspect.Parameter.empty:
         raise ProtocolError(f"{where}: threshold {name!r} needs the protocol's value as its default.")
-    unit = ""
+    unit = origin = ""
     if get_origin(hint) is Annotated:
-        hint, unit, *_ = get_args(hint)
+        hint, unit, *more = get_args(hint)
+        origin = more[0] if more else ""
+        if origin not in ("", *ORIGINS):
+            raise ProtocolError(f"{where}: the origin of {name!r} is {origin!r}, not 'protocol' or 'ours'.")
     if get_origin(hint) is Literal:
         choices = get_args(hint)
     elif hint is bool or isinstance(default, bool):
         choices = (False, True)
     else:
         choices = ()
-    setting = Setting(name, default, unit, choices, where.removeprefix("Criterion "), whole=hint is int)
+    setting = Setting(name, default, unit, choices, where.removeprefix("Criterion "), whole=hint is int, origin=origin)
+    if not origin:
+        ours = setting.is_reading or setting.is_lookback
+        setting = replace(setting, origin="ours" if ours else "protocol")
     if default is not None:
         setting.check(default)
     return setting

@@ -20,7 +20,8 @@ class Protocol:
     """Criteria in protocol order; every change returns a new protocol.
 
     ``eligibility_text`` is the registered text: each criterion must quote it verbatim and each of its clauses must be
-    covered. ``columns`` is the patient table the trial declares; the protocol carries it and never looks inside.
+    covered. ``verbatim`` is False where that text is a summary because the registered one could not be had; every page
+    says so. ``columns`` is the patient table the trial declares; the protocol carries it and never looks inside.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Protocol:
     eligibility_text: str = ""
     columns: Any = None
     source: str = ""
+    verbatim: bool = True
     waived: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     _all: tuple[Criterion | NotAssessable, ...] = field(default=(), repr=False)
@@ -131,7 +133,9 @@ class Protocol:
         """
         ids = {c.id for c in criteria if c.assessable}
         kept = tuple(c for c in self.criteria if c.assessable or c.id not in ids)
-        replaced = {c.id: c for c in criteria if len(kept) < len(self.criteria) and c.id in {k.id for k in self.criteria}}
+        replaced = {
+            c.id: c for c in criteria if len(kept) < len(self.criteria) and c.id in {k.id for k in self.criteria}
+        }
         if replaced:
             ordered = tuple(replaced.get(c.id, c) if not c.assessable else c for c in self.criteria)
             extra = tuple(c for c in criteria if c.id not in replaced)
@@ -161,12 +165,12 @@ class Protocol:
                 row = rows.setdefault(
                     s.name,
                     {"setting": s.name, "criterion": criterion.id, "name": criterion.name, "kind": s.kind,
-                     "value": value, "protocol": s.default, "unit": s.unit,
+                     "value": value, "protocol": s.default, "unit": s.unit, "origin": s.origin,
                      "choices": ", ".join(map(str, s.choices)), "changed": value != s.default},
                 )  # fmt: skip
                 if criterion.id not in row["criterion"].split(", "):
                     row["criterion"] += f", {criterion.id}"
-        names = ["setting", "criterion", "name", "kind", "value", "protocol", "unit", "choices", "changed"]
+        names = ["setting", "criterion", "name", "kind", "value", "protocol", "unit", "origin", "choices", "changed"]
         return pd.DataFrame(list(rows.values()), columns=names).set_index("setting")
 
     def clauses(self) -> dict[str, str]:

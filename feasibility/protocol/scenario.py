@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +42,25 @@ class Scenario:
         changed = protocol.with_thresholds(**(dict(self.thresholds) | dict(self.readings)))
         return changed.without(*self.waive) if self.waive else changed
 
+    def to_toml(self) -> str:
+        """The text of a scenario file that ``from_toml`` reads back as this scenario.
+
+        >>> print(Scenario("Wider", thresholds={"min_platelets": 20}, waive=("E7",)).to_toml(), end="")
+        name = "Wider"
+        waive = ["E7"]
+        <BLANKLINE>
+        [thresholds]
+        min_platelets = 20
+        """
+        lines = [f"{key} = {_toml(getattr(self, key))}" for key in ("name", "description", "trial")
+                 if getattr(self, key) or key == "name"]  # fmt: skip
+        if self.waive:
+            lines.append(f"waive = [{', '.join(map(_toml, self.waive))}]")
+        for table in ("thresholds", "readings"):
+            if getattr(self, table):
+                lines += ["", f"[{table}]", *(f"{_key(k)} = {_toml(v)}" for k, v in getattr(self, table).items())]
+        return "\n".join(lines) + "\n"
+
     @classmethod
     def from_toml(cls, path: str | Path) -> Scenario:
         """Read a scenario file; a typo in a key is an error that names the nearest key."""
@@ -67,3 +88,17 @@ class Scenario:
             trial=data.get("trial", ""),
             description=data.get("description", ""),
         )
+
+
+def _toml(value) -> str:
+    """A value as TOML writes it."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)

@@ -86,7 +86,8 @@ HISTORY = (
     _response("best_response_salvage", "Best response to salvage after the last relapse."),
     _courses("n_prior_courses", "Systemic courses of any kind before the index date."),
     Column(
-        name="disease_status", dtype="string", values=("primary_refractory", "relapsed", "active", "mrd_only", "remission"),
+        name="disease_status", dtype="string",
+        values=("primary_refractory", "relapsed", "active", "mrd_only", "remission"),
         doc="State of the leukaemia at the last assessment.", events="responses", source=SPEC,
     ),
     Column(name="em_active", dtype="boolean", dated="days", events="responses", source=SPEC,
@@ -106,10 +107,12 @@ ANTIGEN = (
 TRANSPLANT = (
     Column(name="hsct", dtype="boolean", doc="Any haematopoietic stem cell transplantation.", absence="closed",
            why=OBSERVED, events="transplants, procedures", codelist="hsct"),
-    Column(name="hsct_type", dtype="string", asked_if=("hsct", True), values=("allogeneic", "autologous"), events="transplants",
+    Column(name="hsct_type", dtype="string", asked_if=("hsct", True), values=("allogeneic", "autologous"),
+           events="transplants",
            codes={"allo": "allogeneic", "auto": "autologous"}, doc="Allogeneic if any transplant was."),
     Column(
-        name="days_since_immunosuppressant", dtype="Float64", unit="d", hard=(0, INF), events="transplants, medications",
+        name="days_since_immunosuppressant", dtype="Float64", unit="d", hard=(0, INF),
+        events="transplants, medications",
         doc="Days since the last immunosuppressant; 0 while it goes on, never if none was given.",
         absence="structural", why="asked of transplant recipients only", codelist="immunosuppressants",
         settings={"steroid_floor_mg": 7.5}, source="clinical specification, E7 and 9.13",
@@ -121,7 +124,8 @@ TRANSPLANT = (
                settings={"window_days": 180} if name == "gvhd_active" else {},
                fills=(
                    Fill(False, lambda c: ~c["hsct"], "no transplant", ("hsct",), age=0.0),
-                   Fill(False, lambda c: c["hsct_type"] == "autologous", "autologous transplant", ("hsct_type",), age=0.0),
+                   Fill(False, lambda c: c["hsct_type"] == "autologous", "autologous transplant", ("hsct_type",),
+                        age=0.0),
                ))
         for name, doc in (
             ("gvhd_active", "Any sign of graft-versus-host disease at the latest assessment."),

@@ -264,6 +264,7 @@ def _cells(draws: Draws, f: dict[str, np.ndarray], date: np.datetime64) -> dict[
     female_only = f["childbearing"]
     cbc, chemistry, lvef = age("cbc", 14), age("chemistry", 14), age("lvef", 56, 1)
     cells = {
+        "synthetic": np.ones(len(f["site"]), dtype=bool),
         "site_id": f["site"], "age_years": f["age_years"], "age_exact_years": f["age_exact_years"],
         "sex": f["male"], "ecog": f["ecog"], "days_since_ecog": age("ecog", 28),
         "hemoglobin_g_l": f["hemoglobin"], "platelets_10e9_l": f["platelets"], "lymphocytes_10e9_l": f["lymphocytes"],

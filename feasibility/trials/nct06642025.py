@@ -44,13 +44,15 @@ def refractory_route_1(n_courses, cr_ever, best_response_induction, *, min_induc
 
 
 def consolidated(n_consolidation_courses, consolidation_failed, *, consolidation):
-    """"Failure of consolidation therapy": consolidation given and the relapse came all the same."""
+    """ "Failure of consolidation therapy": consolidation given and the relapse came all the same."""
     if consolidation == "documented_failure":
         return (n_consolidation_courses >= 1) & consolidation_failed
     return n_consolidation_courses >= 1
 
 
-def refractory_routes_2_and_3(early, late, relapsed, consolidated, consolidation_failed, salvage_failed, *, consolidation):
+def refractory_routes_2_and_3(
+    early, late, relapsed, consolidated, consolidation_failed, salvage_failed, *, consolidation
+):
     """Relapse within 12 months despite consolidation, or later and resistant to salvage.
 
     A case split: when the time to relapse is unknown, a patient who was consolidated *and* resisted salvage still
@@ -98,7 +100,7 @@ def refractory(
     ] = "received_before_relapse",
     relapse_anchor: Literal["cr_date", "end_of_consolidation"] = "cr_date",
     which_relapse: Literal["latest", "any", "first"] = "latest",
-    min_salvage_courses: int = 1,
+    min_salvage_courses: Annotated[int, "", "ours"] = 1,
     min_relapses: int = 2,
     extramedullary: Literal["persistent", "active_any", "ever", "off"] = "persistent",
     max_days_since_em_active: Annotated[float, "d"] = 56,
@@ -144,7 +146,8 @@ def refractory(
 
 @inclusion("I1.3", "meeting the diagnostic criteria for refractory AML")
 def active_leukemia(disease_status, *, require_active: bool = True, mrd_counts_active: bool = False):
-    """Not in remission now: clause I2 asks for leukaemic cells that carry the antigen, so they must be there."""
+    """Our addition: not in remission now. Clause I2 asks for leukaemic cells that carry the antigen, so they must be
+    there."""
     active = is_in(disease_status, ("primary_refractory", "relapsed", "active"))
     if not require_active:
         return active | True
@@ -165,7 +168,7 @@ def ex02_measured(
     ex02_positive, ex02_percent, days_since_ex02_positive,
     *,
     antigen_cutoff: Literal["as_reported", "percent"] = "as_reported",
-    min_ex02_percent: Annotated[float, "%"] = 20,
+    min_ex02_percent: Annotated[float, "%", "ours"] = 20,
     max_days_since_ex02_positive: Annotated[float, "d"] = math.inf,
 ):  # fmt: skip
     """Optional, for a site that measures the antigen: ``protocol.adding(ex02_measured)`` replaces the assumption.
@@ -180,9 +183,7 @@ def ex02_measured(
 
 
 @inclusion("I3", "ECOG performance status score of 0-2;")
-def ecog_performance(
-    ecog, days_since_ecog, *, max_ecog: int = 2, max_days_since_ecog: Annotated[float, "d"] = 28
-):
+def ecog_performance(ecog, days_since_ecog, *, max_ecog: int = 2, max_days_since_ecog: Annotated[float, "d"] = 28):
     """Latest score of the last 28 days, both ends of 0 to 2 included."""
     return only_if(days_since_ecog <= max_days_since_ecog, ecog <= max_ecog)
 
@@ -210,7 +211,7 @@ def hemoglobin(
     min_hemoglobin: Annotated[float, "g/L"] = 60,
     max_days_since_hemoglobin: Annotated[float, "d"] = 14,
     transfusion_rule: Literal["ignored", "transfusion_free"] = "ignored",
-    min_transfusion_free_days: Annotated[float, "d"] = 7,
+    min_transfusion_free_days: Annotated[float, "d", "ours"] = 7,
 ):  # fmt: skip
     """Strictly above, latest value of the last 14 days; a transfusion before it is not held against it."""
     enough = only_if(days_since_hemoglobin_g_l <= max_days_since_hemoglobin, hemoglobin_g_l > min_hemoglobin)
@@ -225,7 +226,11 @@ def t_lymphocytes(
     min_cd3: Annotated[float, "10*9/L"] = 0.5,
     max_days_since_cd3: Annotated[float, "d"] = 14,
 ):  # fmt: skip
-    """Strictly above; "normal" read as the CD3+ count itself. Lymphocytes at or below 0.5 already decide it."""
+    """Strictly above, latest value of the last 14 days; "normal" read as the CD3+ count itself.
+
+    Where it was not measured, lymphocytes at or below 0.5 already decide it, unless more than 5 % of the blood cells
+    are blasts, which analysers count among them.
+    """
     return only_if(days_since_cd3_10e9_l <= max_days_since_cd3, cd3_10e9_l > min_cd3)
 
 
@@ -235,7 +240,7 @@ def platelets(
     min_platelets: Annotated[float, "10*9/L"] = 30,
     max_days_since_platelets: Annotated[float, "d"] = 14,
     transfusion_rule: Literal["ignored", "transfusion_free"] = "ignored",
-    min_transfusion_free_days: Annotated[float, "d"] = 7,
+    min_transfusion_free_days: Annotated[float, "d", "ours"] = 7,
 ):  # fmt: skip
     """Strictly above, latest value of the last 14 days; a transfusion before it is not held against it."""
     enough = only_if(days_since_platelets_10e9_l <= max_days_since_platelets, platelets_10e9_l > min_platelets)
@@ -244,9 +249,7 @@ def platelets(
     )
 
 
-@inclusion(
-    "I6.1", "Negative pregnancy test for women of childbearing potential before the start of the trial"
-)
+@inclusion("I6.1", "Negative pregnancy test for women of childbearing potential before the start of the trial")
 def pregnancy_test_negative(
     childbearing_potential, pregnancy_test, days_since_pregnancy_test, *,
     max_days_since_pregnancy_test: Annotated[float, "d"] = 14,
@@ -258,7 +261,9 @@ def pregnancy_test_negative(
 
 contraception = not_assessable(
     "I6.2", "contraception", "inclusion",
-    "agreement to use effective contraception measures during the trial until the final follow-up",
+    "agreement to use effective contraception measures during the trial until the final follow-up; male participants "
+    "of reproductive potential agreeing to use effective contraception measures during the trial until the final "
+    "follow-up;",
     rate=Beta(98, 2), source="recalled from practice; agreement is nearly universal after counselling",
 )  # fmt: skip
 
@@ -274,14 +279,14 @@ consent = not_assessable(
 
 
 def uncontrolled(infection, controlled, *, controlled_scope):
-    """"Not yet controlled" governs only the other infections by default: an active hepatitis excludes as such."""
+    """ "Not yet controlled" governs only the other infections by default: an active hepatitis excludes as such."""
     return infection & ~controlled if controlled_scope == "all" else infection
 
 
 @exclusion("E1.1", "Active hepatitis A")
 def hepatitis_a(
     months_since_hav_igm_positive, months_since_hepatitis_a, viral_infection_controlled, *,
-    min_months_since_hepatitis_a: Annotated[float, "mo"] = 6,
+    min_months_since_hepatitis_a: Annotated[float, "mo", "ours"] = 6,
     controlled_scope: ControlledScope = "other_infections",
 ):  # fmt: skip
     """Reactive IgM or a diagnosis in the last 6 months; total antibody means immunity and is not read."""
@@ -294,10 +299,11 @@ def hepatitis_a(
 def hepatitis_b(
     hbv_dna_iu_ml, hbsag, anti_hbc, viral_infection_controlled, *,
     hepatitis_b_rule: Literal["dna", "hbsag", "hbsag_or_anti_hbc"] = "dna",
-    max_hbv_dna: Annotated[float, "[IU]/mL"] = 20,
+    max_hbv_dna: Annotated[float, "[IU]/mL", "ours"] = 20,
     controlled_scope: ControlledScope = "other_infections",
 ):  # fmt: skip
-    """DNA at or above 20 IU/mL, whatever the serology; a carrier without DNA is not active.
+    """DNA at or above 20 IU/mL, whatever the serology; a carrier without DNA is not active. Not measured because HBsAg
+    and anti-HBc are negative reads as none.
 
     Chinese CAR-T trials also use 200 (``max_hbv_dna=200``) or 2,000 IU/mL, the most cautious any HBsAg.
     """
@@ -359,7 +365,7 @@ def long_term_immunosuppression(
     steroid_mg_day_mean, steroid_mg_day_current, steroid_mg_day_max, steroid_mg_day_max_ever,
     *,
     max_prednisone: Annotated[float, "mg/d"] = 15,
-    max_immunosuppression_days: Annotated[float, "d"] = 28,
+    max_immunosuppression_days: Annotated[float, "d", "ours"] = 28,
     immunosuppression_timing: Literal["current", "ever"] = "current",
     dose_statistic: Literal["mean", "current", "max"] = "mean",
     dose_scope: Literal["steroids_only", "all"] = "steroids_only",
@@ -393,9 +399,7 @@ def heart_failure_nyha(
     return heart_failure & (latest if nyha_window == "latest" else nyha_class_worst > max_nyha_class)
 
 
-@exclusion(
-    "E3.2", "Myocardial infarction or coronary artery bypass surgery within the six months prior to enrollment"
-)
+@exclusion("E3.2", "Myocardial infarction or coronary artery bypass surgery within the six months prior to enrollment")
 def infarction_or_bypass(
     months_since_mi, months_since_cabg, *, min_months_since_mi_or_cabg: Annotated[float, "mo"] = 6
 ):
@@ -420,7 +424,7 @@ def arrhythmia_or_syncope(
 def cardiomyopathy(
     nonischemic_cardiomyopathy, nonischemic_cardiomyopathy_severe, lvef_lowest_ever_pct, *,
     any_severity: bool = False,
-    min_lvef_ever: Annotated[float, "%"] = 35,
+    min_lvef_ever: Annotated[float, "%", "ours"] = 35,
 ):  # fmt: skip
     """Ever, and severe: recorded so, or an ejection fraction at or below 35 % on record."""
     severe = nonischemic_cardiomyopathy_severe | (lvef_lowest_ever_pct <= min_lvef_ever)
@@ -434,7 +438,7 @@ def cardiomyopathy(
 def low_ejection_fraction(
     lvef_min_pct, days_since_lvef_min_pct, lvef_latest_pct, days_since_lvef_latest_pct, *,
     min_lvef: Annotated[float, "%"] = 45,
-    max_days_since_lvef: Annotated[float, "d"] = 56,
+    max_days_since_lvef: Annotated[float, "d", "protocol"] = 56,
     lvef_statistic: Literal["min", "latest"] = "min",
 ):  # fmt: skip
     """Strictly below 45 % at any measurement of the last 56 days; no echocardiogram in that time is unknown."""
@@ -510,9 +514,7 @@ def kidney(
 
 
 @exclusion("E6", "History of severe allergic reactions to any drugs planned for use in this study;")
-def planned_drug_allergy(
-    severe_allergy, severe_allergy_class, *, allergy_match: Literal["agent", "class"] = "agent"
-):
+def planned_drug_allergy(severe_allergy, severe_allergy_class, *, allergy_match: Literal["agent", "class"] = "agent"):
     """Anaphylaxis, SJS/TEN or CTCAE grade 3 or more to fludarabine, cyclophosphamide, the premedication or DMSO."""
     return severe_allergy if allergy_match == "agent" else severe_allergy | severe_allergy_class
 
@@ -524,7 +526,9 @@ def planned_drug_allergy(
 )
 def transplant_not_settled(
     hsct, days_since_immunosuppressant, gvhd_active, days_since_gvhd_active, gvhd_significant, gvhd_ever, *,
-    transplant_reading: Literal["requirement_violated", "literal_exclusion", "inclusion_style"] = "requirement_violated",
+    transplant_reading: Literal[
+        "requirement_violated", "literal_exclusion", "inclusion_style"
+    ] = "requirement_violated",
     min_washout: Annotated[float, "d"] = 42,
     gvhd_rule: Literal["any_active", "grade_ge2_or_mod_severe", "ever"] = "any_active",
     max_days_since_gvhd: Annotated[float, "d"] = 28,

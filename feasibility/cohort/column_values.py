@@ -62,6 +62,9 @@ class ColumnReader(TimeReader):
             stated = float(entry.days_since if entry.days_since is not None else entry.months_since)
             known = values.status == KNOWN
             number = np.where(known, stated, np.nan)
+            unit = companion.name.split("_")[0]
+            why = f"the mapping states that every value is {stated:g} {unit} old"
+            self.log.note(companion.name, "", "stated", why, known)
             return Values(values.status.copy(), number, number.copy())
         else:
             return None
@@ -76,6 +79,8 @@ class ColumnReader(TimeReader):
 
     def _raw(self, entry: ColumnOptions) -> Raw:
         if entry.constant is not None:
+            why = f"the mapping states {entry.constant!r} for every patient"
+            self.log.note(entry.name, "", "stated", why, np.ones(self.n, dtype=bool))
             text = pa.array(
                 ["yes" if entry.constant is True else "no" if entry.constant is False else str(entry.constant)]
             )

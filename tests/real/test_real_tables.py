@@ -58,7 +58,11 @@ def test_tcga_laml():
     }  # fmt: skip
     facts = cohort.attrs["feasibility"]
     assert facts["unknown"] == {"hemoglobin_g_l": {"missing": 1}, "days_since_hemoglobin_g_l": {"missing": 1}}
-    assert [(e["kind"], e["reason"], e["n"]) for e in facts["events"]] == [("converted", "g/dL -> g/L", 199)]
+    assert [(e["kind"], e["column"], e["n"]) for e in facts["events"]] == [
+        ("converted", "hemoglobin_g_l", 199),
+        ("stated", "days_since_hemoglobin_g_l", 199),
+        ("stated", "days_since_platelets_10e9_l", 200),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -67,12 +67,20 @@ def naive_funnel(df: pd.DataFrame) -> list[int]:
     keep(lambda d: ~(d.hbv_dna_iu_ml >= 20))
     keep(lambda d: ~d.hcv_rna_detected)
     keep(lambda d: ~d.hiv)
-    keep(lambda d: ~((d.days_since_active_infection <= 7) & d.active_infection & d.infection_severe & ~d.infection_controlled))
+    keep(
+        lambda d: (
+            ~((d.days_since_active_infection <= 7) & d.active_infection & d.infection_severe & ~d.infection_controlled)
+        )
+    )
     keep(lambda d: ~d.aids_history)
     keep(lambda d: ~(((d.steroid_days >= 28) & (d.steroid_mg_day_mean > 15)) | (d.nonsteroid_is_days >= 28)))
     keep(lambda d: ~(d.heart_failure & (d.months_since_nyha_class <= 12) & (d.nyha_class > 2)))
     keep(lambda d: ~((d.months_since_mi <= 6) | (d.months_since_cabg <= 6)))
-    keep(lambda d: ~((d.months_since_ventricular_arrhythmia < math.inf) | (d.months_since_unexplained_syncope < math.inf)))
+    keep(
+        lambda d: (
+            ~((d.months_since_ventricular_arrhythmia < math.inf) | (d.months_since_unexplained_syncope < math.inf))
+        )
+    )
     keep(
         lambda d: (
             ~(d.nonischemic_cardiomyopathy & (d.nonischemic_cardiomyopathy_severe | (d.lvef_lowest_ever_pct <= 35)))
@@ -141,8 +149,11 @@ def run(n: int = 1_000_000, rounds: int = 5) -> str:
         pack([(theirs["u"].to_numpy() >> i) & 1 == 1 for i in range(k)], len(theirs)),
         weights=theirs["len"].to_numpy(),
     )
-    if not ours.to_frame().sort_values(ours.ids + ["n"]).reset_index(drop=True).equals(
-        again.to_frame().sort_values(ours.ids + ["n"]).reset_index(drop=True)
+    if (
+        not ours.to_frame()
+        .sort_values(ours.ids + ["n"])
+        .reset_index(drop=True)
+        .equals(again.to_frame().sort_values(ours.ids + ["n"]).reset_index(drop=True))
     ):
         raise AssertionError("ours and Polars count different patterns")
     naive = answers["naive pandas, funnel only, wrong"][-1]

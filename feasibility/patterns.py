@@ -140,9 +140,7 @@ class PatternTable:
             name = first.name if len(parts) == 1 else ", ".join(self.labels[i].name for i in parts)
             words = dict(self.header.get("clauses", {})).get(clause) or first.reason
             labels.append(CriterionLabel(clause, first.kind, name, words))
-        return count(
-            tuple(labels), pack(failed, len(self)), pack(unknown, len(self)), self.strata, self.n, self.header
-        )
+        return count(tuple(labels), pack(failed, len(self)), pack(unknown, len(self)), self.strata, self.n, self.header)
 
     def stratum(self, **values) -> PatternTable:
         """The patients of one stratum, for example ``stratum(site_id="A")``; a missing stratum value is ``None``."""
@@ -151,9 +149,7 @@ class PatternTable:
             column = self._stratum_column(name)
             which &= (column.isna() if value is None else (column == value).fillna(False)).to_numpy(dtype=bool)
         strata = None if self.strata is None else self.strata[which].reset_index(drop=True)
-        return replace(
-            self, failed=self.failed[which], unknown=self.unknown[which], n=self.n[which], strata=strata
-        )
+        return replace(self, failed=self.failed[which], unknown=self.unknown[which], n=self.n[which], strata=strata)
 
     def _stratum_column(self, name: str) -> pd.Series:
         if self.strata is None or name not in self.strata:

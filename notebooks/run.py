@@ -47,7 +47,11 @@ def pictures(notebook: nbformat.NotebookNode) -> list[tuple[str, str, bytes]]:
 def write_gallery(executed: list[tuple[Path, nbformat.NotebookNode]]) -> None:
     """docs/gallery.md and its pictures."""
     (DOCS / "gallery").mkdir(parents=True, exist_ok=True)
-    lines = ["# Gallery", "", "Made by `make gallery` from the notebooks, on the synthetic registry. Nobody is a patient."]
+    lines = [
+        "# Gallery",
+        "",
+        "Made by `make gallery` from the notebooks, on the synthetic registry. Nobody is a patient.",
+    ]
     for path, notebook in executed:
         found = pictures(notebook)
         if found:

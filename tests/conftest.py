@@ -8,6 +8,7 @@ from helpers import frame
 from feasibility import exclusion, inclusion
 from feasibility.protocol.protocol import Protocol
 
+
 @inclusion("I1", "age of 18 years or more")
 def adult(age_years, *, min_age: int = 18):
     """Completed years."""

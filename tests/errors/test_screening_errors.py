@@ -252,9 +252,7 @@ def test_a_hole_that_decides_is_found_where_the_cohort_is_complete():
 
 
 def test_a_pyarrow_mask_gets_advice(toy_cohort):
-    body = without_source(
-        "def f(age_years):\n return (age_years > 18).astype('bool[pyarrow]')", "f"
-    )
+    body = without_source("def f(age_years):\n return (age_years > 18).astype('bool[pyarrow]')", "f")
     with pytest.raises(fz.ScreeningError, match=r"string\[python\]"):
         fz.screen(toy_cohort, protocol_of(declared(body)))
 
@@ -296,7 +294,7 @@ def test_a_criterion_that_reads_nothing():
         ("[thresholds]\nmin_platelet = 20", "'min_platelet'. Did you mean 'min_platelets'"),
         ('[readings]\nliver_combination = "none"', "cannot be 'none'"),
         ("[readings]\nmin_platelets = 20", r"'min_platelets' belongs under \[thresholds\]"),
-        ('waive = "E7"', 'waive must be a list'),
+        ('waive = "E7"', "waive must be a list"),
         ('waive = ["E9"]', "no criterion 'E9'"),
         ('trial = "NCT1"', "is written for NCT1"),
         ("name = ", "not a readable TOML file"),

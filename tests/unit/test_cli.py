@@ -45,7 +45,9 @@ def test_json_holds_the_numbers(small):
 
 def test_thresholds_scenarios_and_waivers_change_the_count(small, tmp_path):
     base = json.loads(feasibility("screen", small, *SEED, "--json").stdout)
-    wider = json.loads(feasibility("screen", small, *SEED, "--json", "--set", "min_platelets=10", "--waive", "E7").stdout)
+    wider = json.loads(
+        feasibility("screen", small, *SEED, "--json", "--set", "min_platelets=10", "--waive", "E7").stdout
+    )
     assert wider["n_possible"] > base["n_possible"]
     assert wider["fingerprint"] != base["fingerprint"]
     scenario = tmp_path / "s.toml"

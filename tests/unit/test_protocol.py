@@ -150,7 +150,9 @@ def test_a_name_shared_by_two_criteria_must_mean_the_same():
 
 def test_a_shared_reading_changes_everywhere(seed):
     changed = seed.with_thresholds(transfusion_rule="transfusion_free")
-    assert changed["I5.1"].values["transfusion_rule"] == changed["I5.3"].values["transfusion_rule"] == "transfusion_free"
+    assert (
+        changed["I5.1"].values["transfusion_rule"] == changed["I5.3"].values["transfusion_rule"] == "transfusion_free"
+    )
 
 
 def test_only_the_columns_in_force_are_read(seed):

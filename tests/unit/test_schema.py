@@ -8,7 +8,7 @@ from helpers import ROOT
 
 import feasibility as fz
 from feasibility.cohort.common import GENERAL
-from feasibility.cohort.schema import DTYPES, Column, CohortTable
+from feasibility.cohort.schema import DTYPES, CohortTable, Column
 
 AGE = Column(name="age_years", dtype="Int64", doc="Age.", hard=(0, 120))
 

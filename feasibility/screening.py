@@ -12,10 +12,11 @@ import pandas as pd
 
 from feasibility.bounded import UPPER
 from feasibility.cohort.schema import DTYPES, STRING
+from feasibility.engine.blocks import Evaluator
 from feasibility.engine.guards import check_holes, sample_rows
-from feasibility.engine.pandas_engine import evaluate_on, hand_out, missing_column_message
+from feasibility.engine.pandas_engine import missing_column_message
 from feasibility.errors import ScreeningError
-from feasibility.patterns import CriterionLabel, PatternTable, count, pack
+from feasibility.patterns import WORD, CriterionLabel, PatternTable, count
 from feasibility.protocol.protocol import Protocol
 
 ELIGIBLE, UNDETERMINED, INELIGIBLE = "eligible", "undetermined", "ineligible"
@@ -26,7 +27,8 @@ class Screening:
     """The verdicts of a protocol on a cohort.
 
     ``failed`` and ``unknown`` hold one packed row a patient (see ``PatternTable``). ``missing_columns`` maps each
-    column the cohort lacks, and that was therefore unknown for everyone, to the criteria that read it.
+    column the cohort lacks, and that was therefore unknown for everyone, to the criteria that read it. ``on_pandas``
+    names criteria that use more than operators and the kleene helpers, and so ran on slower pandas columns.
     """
 
     protocol: Protocol
@@ -37,6 +39,7 @@ class Screening:
     missing_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     strata: pd.DataFrame | None = field(default=None, repr=False)
     header: dict = field(default_factory=dict, repr=False)
+    on_pandas: tuple[str, ...] = ()
 
     @cached_property
     def passes(self) -> pd.DataFrame:
@@ -120,28 +123,27 @@ def screen(
     if absent:
         needed = needed.assign(**{name: _all_unknown(protocol, name, needed.index) for name in absent})
     criteria = protocol.assessable
-    columns = hand_out(needed, protocol.reads)
+    evaluator = Evaluator(needed, protocol.reads)
     sample = sample_rows(needed) if check else None
-    failed, unknown = [], []
+    words = max(1, -(-len(criteria) // WORD))
+    failed, unknown = (np.zeros((len(needed), words), dtype=np.uint64) for _ in range(2))
     for i, criterion in enumerate(criteria):
         if progress:
             progress(f"{criterion.id} {criterion.name}", i / len(criteria))
         if check:
             check_holes(criterion, sample)
-        mask = evaluate_on(criterion, columns, len(needed))
-        hole = mask.isna().to_numpy()
-        met = mask.to_numpy(dtype=bool, na_value=False)
-        failed.append((~met & ~hole) if criterion.kind == "inclusion" else met)
-        unknown.append(hole)
+        for packed, mask in zip((failed, unknown), evaluator.statuses(criterion), strict=True):
+            packed[:, i // WORD] |= mask.astype(np.uint64) << np.uint64(i % WORD)
     if progress:
         progress("done", 1.0)
     return Screening(
         protocol=protocol,
         index=index,
         labels=_labels(protocol),
-        failed=pack(failed, len(needed)),
-        unknown=pack(unknown, len(needed)),
+        failed=failed,
+        unknown=unknown,
         missing_columns=absent,
+        on_pandas=tuple(evaluator.on_pandas),
         strata=_strata(cohort, protocol, strata),
         header=_header(cohort.attrs.get("feasibility", {}), protocol),
     )

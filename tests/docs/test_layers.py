@@ -19,10 +19,11 @@ MAY_IMPORT = {
     "protocol": {*BASE, "engine"},
     "synthetic": {*BASE, "cohort"},
     "screening": {*BASE, "patterns", "engine", "cohort", "protocol"},
-    "analysis": {*BASE, "patterns", "screening", "protocol"},
+    "analysis": {*BASE, "patterns", "engine", "screening", "protocol"},
     "figures": {"errors"},
     "report": {*BASE, "patterns", "analysis", "figures", "screening", "protocol"},
     "trials": {*BASE, "cohort", "protocol", "synthetic"},
+    "widgets": {*BASE, "cohort", "analysis", "figures", "protocol", "screening"},
 }
 FREE = {"cli", "commands", "__init__", "__main__"}
 

@@ -1,4 +1,4 @@
-"""The same criteria inside a database: pandas and DuckDB count the same patterns, NA for NA."""
+"""One criterion, every engine: whole pandas columns, numpy blocks and DuckDB agree, NA for NA."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 import feasibility as fz
 from feasibility.cohort.schema import DTYPES
+from feasibility.engine.blocks import Evaluator
 from feasibility.trials.aml_registry import synthetic_registry
 
 
@@ -73,3 +74,46 @@ def test_a_missing_column_in_the_database_names_the_criterion():
     table = in_duckdb(pd.DataFrame({"ecog": pd.array([1], dtype="Int64")}))
     with pytest.raises(fz.ScreeningError, match="no column 'aml_subtype', which I1.1 needs"):
         fz.count_patterns(table, fz.load_trial("NCT06642025"))
+
+
+READINGS = [
+    {},
+    {"liver_combination": "ast_and_alt", "gilbert_direct": True, "transfusion_rule": "transfusion_free"},
+    {"lvef_statistic": "latest", "arrhythmia_window": "12_months", "nyha_window": "ever", "any_severity": True},
+    {"relapse_anchor": "end_of_consolidation", "extramedullary": "ever", "consolidation": "documented_failure"},
+    {"hepatitis_b_rule": "hbsag", "controlled_scope": "all", "creatinine_cause": "chronic_only"},
+    {"transplant_reading": "literal_exclusion", "gvhd_rule": "ever", "require_active": False},
+]
+
+
+@pytest.mark.parametrize("change", READINGS, ids=lambda c: next(iter(c), "protocol"))
+def test_blocks_equal_pandas_for_every_criterion(change):
+    cohort = synthetic_registry(70_000, seed=9).observed  # two blocks, the second not full
+    protocol = fz.load_trial("NCT06642025").with_thresholds(**change)
+    evaluator = Evaluator(cohort, protocol.reads, small=0)
+    for criterion in protocol.assessable:
+        failed, unknown = evaluator.statuses(criterion)
+        passes = criterion.passes(cohort)
+        np.testing.assert_array_equal(unknown, passes.isna().to_numpy(), err_msg=criterion.id)
+        np.testing.assert_array_equal(failed, (passes == False).fillna(False).to_numpy(bool), err_msg=criterion.id)  # noqa: E712
+    assert evaluator.on_pandas == []
+
+
+@fz.inclusion("X1", "arithmetic with thresholds, k of n, a threshold used twice")
+def awkward(hemoglobin_g_l, platelets_10e9_l, ecog, sex, *, min_sum: float = 100, factor: float = 2):
+    low = hemoglobin_g_l + platelets_10e9_l * factor > min_sum
+    return fz.at_least_k_of(2, low, ecog <= 1, sex != "male", hemoglobin_g_l * 2 - min_sum >= platelets_10e9_l)
+
+
+@fz.inclusion("X2", "more than operators")
+def beyond_operators(ecog):
+    return ecog.between(0, 1)
+
+
+def test_a_criterion_beyond_the_operators_runs_on_pandas_and_the_screening_says_so():
+    cohort = synthetic_registry(30_000, seed=2).observed
+    protocol = fz.Protocol("T", "t", [awkward, beyond_operators])
+    screening = fz.screen(cohort, protocol)
+    assert screening.on_pandas == ("X2",)
+    for criterion in (awkward, beyond_operators):
+        assert screening.passes[criterion.id].array.equals(criterion.passes(cohort).array)

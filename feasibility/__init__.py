@@ -28,6 +28,11 @@ _WHERE = {
     "analysis.impact": ("impact", "overlaps"),
     "analysis.demographics": ("demographics",),
     "analysis.assessability": ("assessability",),
+    "analysis.relaxation": ("relaxations",),
+    "analysis.pareto": ("pareto",),
+    "analysis.near_miss": ("near_misses",),
+    "analysis.call_list": ("call_list",),
+    "figures.relaxation": ("plot_relaxations", "plot_pareto"),
     "cohort.quality": ("quality_report", "QualityReport"),
     "figures.distributions": ("plot_distributions", "plot_known_by"),
     "figures": (

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from feasibility.commands import tables
+from feasibility.commands import relax, tables
 from feasibility.errors import FeasibilityError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     help="How many of our patients could join this trial, which criteria cost us the rest, and what if one moved?",
 )  # fmt: skip
 
-for module in (tables,):
+for module in (tables, relax):
     app.add_typer(module.app)
 
 

@@ -67,6 +67,8 @@ class Setting:
         if not number or math.isnan(value):
             unit = f" in {self.unit}" if self.unit else ""
             raise ProtocolError(f"Threshold {self.name!r} of {self.criterion} needs a number{unit}, got {value!r}.")
+        if self.whole and math.isinf(value):
+            return value  # no limit
         if self.whole and float(value) != int(value):
             raise ProtocolError(
                 f"Threshold {self.name!r} of {self.criterion} counts, so {value!r} must be a whole number."

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "figures": {"errors"},
     "report": {*BASE, "patterns", "analysis", "figures", "screening", "protocol"},
     "trials": {*BASE, "cohort", "protocol", "synthetic"},
-    "widgets": {*BASE, "cohort", "analysis", "figures", "protocol", "screening"},
+    "widgets": {*BASE, "cohort", "analysis", "figures", "protocol", "screening", "report"},
 }
 FREE = {"cli", "commands", "__init__", "__main__"}
 

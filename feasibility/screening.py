@@ -12,6 +12,7 @@ import pandas as pd
 
 from feasibility.bounded import UPPER
 from feasibility.cohort.schema import DTYPES, STRING
+from feasibility.cohort.values import check_values
 from feasibility.engine.blocks import Evaluator
 from feasibility.engine.guards import check_holes, sample_rows
 from feasibility.engine.pandas_engine import missing_column_message
@@ -120,6 +121,7 @@ def screen(
     absent = _absent(cohort, protocol, missing_columns)
     needed = cohort[_physical(cohort, protocol)]
     _check_dtypes(needed, protocol)
+    check_values(needed, protocol.columns)
     if absent:
         needed = needed.assign(**{name: _all_unknown(protocol, name, needed.index) for name in absent})
     criteria = protocol.assessable

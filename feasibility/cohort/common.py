@@ -161,9 +161,10 @@ INFECTION = (
     Column(
         name="months_since_hav_igm_positive", dtype="Float64", unit="mo", hard=(0, INF), absence="closed",
         doc="Calendar months since the last reactive hepatitis A IgM; never after a non-reactive one within 6 months.",
-        why="never tested and ALT at most 2 x ULN: hepatitis A would show", events="labs", codelist="hav_igm",
+        why="never tested and a recent ALT at most 2 x ULN: hepatitis A would show", events="labs", codelist="hav_igm",
         settings={"closed_world": True, "validity_months": 6}, source="clinical specification, E1",
-        fills=(Fill(INF, lambda c: c["alt_x_uln"] <= 2, "never tested, ALT at most 2 x ULN", ("alt_x_uln",),
+        fills=(Fill(INF, lambda c: (c["alt_x_uln"] <= 2) & (c["days_since_alt_x_uln"] <= 14),
+                    "never tested, ALT of the last 14 days at most 2 x ULN", ("alt_x_uln", "days_since_alt_x_uln"),
                     setting="closed_world"),),
     ),
     _flag("hbsag", "Hepatitis B surface antigen is reactive.", "open", events="labs", codelist="hbsag",

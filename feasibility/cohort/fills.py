@@ -16,10 +16,12 @@ from feasibility.cohort.schema import DTYPES, CohortTable, Column, Fill
 class _View:
     """The cohort as a fill sees it: one rail of bounded columns, or ranges."""
 
-    def __init__(self, cohort: pd.DataFrame, rail: str):
-        self._cohort, self._rail = cohort, rail
+    def __init__(self, cohort: pd.DataFrame, rail: str, optional: tuple[str, ...] = ()):
+        self._cohort, self._rail, self._optional = cohort, rail, optional
 
     def __getitem__(self, name: str):
+        if name not in self._cohort and name in self._optional:
+            return pd.Series(pd.NA, index=self._cohort.index, dtype="Float64")
         column = self._cohort[name]
         if name + UPPER not in self._cohort:
             return column
@@ -27,11 +29,19 @@ class _View:
         return {"lower": column, "upper": upper}[self._rail] if self._rail != "both" else as_range(column, upper)
 
 
-def apply_fills(cohort: pd.DataFrame, columns: CohortTable, settings: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def apply_fills(
+    cohort: pd.DataFrame,
+    columns: CohortTable,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    set_aside: Mapping[str, np.ndarray] | None = None,
+) -> pd.DataFrame:
     """Fill missing cells by the rules the columns declare, in the order of declaration.
 
-    A rule applies if its setting (``column.setting``) is on and every column it reads is there. A cell is filled only
-    where it is missing and the rule's condition is known to hold. A value computed from bounded columns is bounded; it
+    A rule applies if its setting (``column.setting``) is on and every column it reads is there; the column then exists,
+    whether or not any patient is filled. A cell is filled only where it is missing and the rule's condition is known to
+    hold. ``set_aside`` masks, per column, the cells that held something which could not be used: they say that somebody
+    was tested, so no rule for the untested may fill them. A value computed from bounded columns is bounded; it
     must not fall when a column it reads rises.
 
     Returns the filled cohort, a new frame if anything was filled; ``attrs["feasibility"]["events"]`` gains one event of
@@ -45,8 +55,10 @@ def apply_fills(cohort: pd.DataFrame, columns: CohortTable, settings: Mapping[st
         for fill in column.fills:
             if fill.setting and not settings.get(f"{column.name}.{fill.setting}", False):
                 continue
-            if all(name in plain for name in fill.reads):
-                plain, n = _apply(plain, column, fill)
+            if all(name in plain or name in fill.optional for name in fill.reads):
+                if column.name not in plain:
+                    plain = _created(plain, column)
+                plain, n = _apply(plain, column, fill, (set_aside or {}).get(column.name))
                 if n:
                     events.append(
                         {
@@ -58,7 +70,7 @@ def apply_fills(cohort: pd.DataFrame, columns: CohortTable, settings: Mapping[st
                             "rows": [],
                         }
                     )
-    if not events:
+    if not events and len(plain.columns) == len(cohort.columns):
         return cohort
     plain.index = index
     facts = dict(cohort.attrs.get("feasibility", {}))
@@ -68,16 +80,26 @@ def apply_fills(cohort: pd.DataFrame, columns: CohortTable, settings: Mapping[st
     return plain
 
 
-def _apply(cohort: pd.DataFrame, column: Column, fill: Fill) -> tuple[pd.DataFrame, int]:
-    missing = cohort[column.name].isna() if column.name in cohort else pd.Series(True, index=cohort.index)
+def _created(cohort: pd.DataFrame, column: Column) -> pd.DataFrame:
+    """The cohort with an empty column: which columns there are must not depend on which patients there are."""
+    made = {column.name: pd.Series(pd.NA, index=cohort.index, dtype=DTYPES[column.dtype])}
+    if column.companion and column.companion not in cohort and any(f.age is not None for f in column.fills):
+        made[column.companion] = pd.Series(pd.NA, index=cohort.index, dtype="Float64")
+    return cohort.assign(**made)
+
+
+def _apply(cohort: pd.DataFrame, column: Column, fill: Fill, aside=None) -> tuple[pd.DataFrame, int]:
+    missing = cohort[column.name].isna()
+    if aside is not None:
+        missing &= ~aside
     if not missing.any():
         return cohort, 0
-    holds = fill.when(_View(cohort, "both"))
+    holds = fill.when(_View(cohort, "both", fill.optional))
     # An unknown condition fills nothing.
     fills = (missing & holds.astype("boolean").fillna(False)).to_numpy(dtype=bool)
     if not fills.any():
         return cohort, 0
-    lower, upper = _corners(cohort, fill.value)
+    lower, upper = _corners(cohort, fill.value, fill.optional)
     if isinstance(lower, pd.Series):
         fills &= lower.notna().to_numpy()
         if not fills.any():
@@ -86,18 +108,18 @@ def _apply(cohort: pd.DataFrame, column: Column, fill: Fill) -> tuple[pd.DataFra
     _put(cohort, column, fills, lower, upper)
     if fill.age is not None and column.companion:
         try:
-            low, high = _corners(cohort, fill.age)
+            low, high = _corners(cohort, fill.age, fill.optional)
         except KeyError:  # the age it would take is not in this cohort: unknown
             low = high = pd.NA
         _put(cohort, Column(name=column.companion, dtype="Float64", doc=""), fills, low, high)
     return cohort, int(fills.sum())
 
 
-def _corners(cohort: pd.DataFrame, value):
+def _corners(cohort: pd.DataFrame, value, optional=()):
     """Lower and upper value: a function is evaluated on the lower and on the upper bounds of what it reads."""
     if not callable(value):
         return value, value
-    ends = [_ends(value(_View(cohort, rail))) for rail in ("lower", "upper")]
+    ends = [_ends(value(_View(cohort, rail, optional))) for rail in ("lower", "upper")]
     return _least(ends[0][0], ends[1][0]), _most(ends[0][1], ends[1][1])
 
 

@@ -18,7 +18,7 @@ from feasibility.cohort.files import from_frame, open_table
 from feasibility.cohort.fills import apply_fills
 from feasibility.cohort.mapping import ColumnOptions, load_mapping, parse_index_date
 from feasibility.cohort.mapping import Mapping as CheckedMapping
-from feasibility.cohort.parse import KNOWN, MISSING, REASONS
+from feasibility.cohort.parse import DATE_MISSING, KNOWN, MISSING, NOT_TESTED, REASONS
 from feasibility.cohort.raw import BuildRecord, Log, RawTable
 from feasibility.cohort.rows import patient_rows
 from feasibility.cohort.schema import STRING, CohortTable
@@ -193,11 +193,24 @@ def _build(table: RawTable, plan: _Plan, settings, progress) -> pd.DataFrame:
     }
     progress("fills", 0.95)
     frame.attrs["feasibility"] = BuildRecord(record)
-    frame = apply_fills(frame, columns, in_force)
+    if not _filled_before(table.attrs, in_force):
+        frame = apply_fills(frame, columns, in_force, set_aside=_set_aside(statuses))
     frame.attrs["feasibility"] = BuildRecord(frame.attrs["feasibility"] | {"unknown": _unknown(frame, statuses)})
     progress("done", 1.0)
     physical = [n for name in columns for n in (name, name + UPPER) if n in frame.columns]
     return frame[physical]
+
+
+def _filled_before(attrs, settings: dict) -> bool:
+    """Whether the table is a cohort whose fills were done already, with these very settings."""
+    written = attrs.get("feasibility") if isinstance(attrs, dict) else None
+    return bool(written) and written.get("settings") == settings
+
+
+def _set_aside(statuses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The cells that held something unusable: unlike an empty cell, they say that somebody looked."""
+    empty = (KNOWN, MISSING, NOT_TESTED, DATE_MISSING)
+    return {name: ~np.isin(status, empty) for name, status in statuses.items()}
 
 
 def _settings(columns: CohortTable, given, attrs: dict) -> dict[str, Any]:

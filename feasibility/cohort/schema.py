@@ -33,7 +33,8 @@ class Fill:
 
     ``when(cohort)`` is a three-valued mask; the cell is filled where it is missing and the mask is True.
     ``value`` is a scalar, or a function of the cohort that returns a Series or a ``Range``; ``age`` (days or months,
-    as the column's companion counts) likewise fills the companion of a dated column.
+    as the column's companion counts) likewise fills the companion of a dated column. Columns in ``optional`` are read
+    as unknown where the cohort lacks them.
     """
 
     value: Any
@@ -42,6 +43,7 @@ class Fill:
     reads: tuple[str, ...]
     setting: str = ""
     age: Any = None
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from feasibility.cohort.schema import CohortTable
 from feasibility.cohort.words import absent, fold
 from feasibility.errors import CohortError
 
+SET_ASIDE = "set aside"
+"""What stands in a CSV cell that is unknown although a rule for empty cells would fill it: reading keeps it unknown."""
 
-def write_cohort(cohort: pd.DataFrame, path: str | Path) -> Path:
+
+def write_cohort(cohort: pd.DataFrame, path: str | Path, columns: CohortTable | None = None) -> Path:
     """Write a cohort as CSV (for people) or Parquet (keeps types and provenance); the suffix decides.
 
-    In CSV a time that never began is the word ``never``, booleans are yes and no, and unknown is blank.
+    In CSV a time that never began is the word ``never``, booleans are yes and no, and unknown is blank; a cell that was
+    set aside on reading says so, since the rules for empty cells (``Column.fills`` of ``columns``, by default those of
+    every installed trial) would otherwise fill it when the file is read again.
 
     Raises
     ------
@@ -36,16 +42,36 @@ def write_cohort(cohort: pd.DataFrame, path: str | Path) -> Path:
         return path
     if suffix not in (".csv", ".tsv"):
         raise CohortError(f"{path.name}: write a cohort as .csv, .tsv or .parquet.")
-    columns = {name: _as_text(name, frame[name], path.name) for name in frame.columns}
+    keep = _kept_unknown(cohort, columns)
+    texts = {name: _as_text(name, frame[name], path.name) for name in frame.columns}
+    for name, rows in keep.items():
+        texts[name] = pa.compute.if_else(pa.array(rows), SET_ASIDE, texts[name])
     with path.open("wb") as stream:
         pacsv.write_csv(
-            pa.table(columns),
+            pa.table(texts),
             stream,
             pacsv.WriteOptions(
                 delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed", quoting_header="needed"
             ),
         )
     return path
+
+
+def _kept_unknown(cohort: pd.DataFrame, columns: CohortTable | None) -> dict[str, np.ndarray]:
+    """Per column, the unknown cells that a rule would fill on reading back."""
+    from feasibility.cohort.fills import apply_fills
+
+    if columns is None:
+        from feasibility.cohort.read import installed_columns
+
+        columns = installed_columns()
+    present = CohortTable(columns[n] for n in columns if n in cohort.columns)
+    settings = dict(cohort.attrs.get("feasibility", {})).get("settings", {})
+    plain = cohort.reset_index(drop=True)
+    plain.attrs = {}
+    filled = apply_fills(plain, present, {k: v for k, v in settings.items() if k in present.settings()})
+    changed = {n: (plain[n].isna() & filled[n].notna()).to_numpy() for n in plain.columns}
+    return {name: rows for name, rows in changed.items() if rows.any()}
 
 
 def _as_text(name: str, series: pd.Series, file: str) -> pa.Array:

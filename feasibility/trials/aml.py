@@ -16,6 +16,16 @@ def _cd3_from_percent(c):
     return c["lymphocytes_10e9_l"] * c["cd3_percent_of_lymphocytes"] * 0.01
 
 
+def _older_of_both(c):
+    a, b = c["days_since_lymphocytes_10e9_l"], c["days_since_cd3_percent_of_lymphocytes"]
+    return a.where(a >= b, b).mask(a.isna() | b.isna())
+
+
+def _countable(c):
+    """Lymphocytes can be trusted: analysers count blasts among them when more than 5 % circulate."""
+    return (c["lymphocytes_10e9_l"] >= 0) & ~(c["pb_blast_percent"] > 5).fillna(False)
+
+
 def _count(name, doc, **more):
     return Column(name=name, dtype="Int64", hard=(0, 20), soft=(0, 8), doc=doc, source=SPEC, **more)
 
@@ -45,15 +55,14 @@ T_CELLS = (
         codelist="cd3_absolute", settings={"derive_from_percent": True, "bound_by_lymphocytes": True,
                                            "leukaemic_cd3_gate": "ignored"},
         fills=(
-            Fill(_cd3_from_percent, lambda c: (c["cd3_percent_of_lymphocytes"] >= 0) & (c["lymphocytes_10e9_l"] >= 0),
-                 "lymphocytes times the CD3+ share of lymphocytes",
-                 ("lymphocytes_10e9_l", "cd3_percent_of_lymphocytes"), setting="derive_from_percent",
-                 age=lambda c: c["days_since_lymphocytes_10e9_l"]),
-            Fill(lambda c: Range(0.0, c["lymphocytes_10e9_l"]),
-                 lambda c: (c["lymphocytes_10e9_l"] >= 0) & ~(c["pb_blast_percent"] > 5).fillna(False),
+            Fill(_cd3_from_percent, lambda c: (c["cd3_percent_of_lymphocytes"] >= 0) & _countable(c),
+                 "lymphocytes times the CD3+ share of lymphocytes, as old as the older of both",
+                 ("lymphocytes_10e9_l", "cd3_percent_of_lymphocytes", "pb_blast_percent"),
+                 setting="derive_from_percent", age=_older_of_both, optional=("pb_blast_percent",)),
+            Fill(lambda c: Range(0.0, c["lymphocytes_10e9_l"]), _countable,
                  "T cells are at most the lymphocytes (not used with more than 5 % blasts, which analysers count in)",
                  ("lymphocytes_10e9_l", "pb_blast_percent"), setting="bound_by_lymphocytes",
-                 age=lambda c: c["days_since_lymphocytes_10e9_l"]),
+                 age=lambda c: c["days_since_lymphocytes_10e9_l"], optional=("pb_blast_percent",)),
         ),
     ),
 )  # fmt: skip

@@ -30,7 +30,7 @@ def aml(aml_subtype, *, include_apl: bool = False, include_mpal: bool = False):
 
 
 def no_response(best_response, *, response_floor):
-    """Nothing that counts as a response: by default only CR, CRh and CRi do (ELN 2017)."""
+    """Nothing that counts as a response: by default only CR, CRh and CRi do (ELN 2017); literally, MLFS and PR too."""
     more = {"no_cr_cri": (), "literal_no_response": ("MLFS", "PR"), "mlfs_is_response": ("MLFS",)}
     return ~is_in(best_response, (*REMISSION, *more[response_floor]))
 
@@ -305,7 +305,8 @@ def hepatitis_b(
     """DNA at or above 20 IU/mL, whatever the serology; a carrier without DNA is not active. Not measured because HBsAg
     and anti-HBc are negative reads as none.
 
-    Chinese CAR-T trials also use 200 (``max_hbv_dna=200``) or 2,000 IU/mL, the most cautious any HBsAg.
+    Chinese CAR-T trials also use 200 (``max_hbv_dna=200``) or 2,000 IU/mL, or ask for the antigen or antibody instead
+    of the DNA.
     """
     serology = {"hbsag": hbsag, "hbsag_or_anti_hbc": hbsag | anti_hbc}
     active = hbv_dna_iu_ml >= max_hbv_dna if hepatitis_b_rule == "dna" else serology[hepatitis_b_rule]
@@ -373,7 +374,8 @@ def long_term_immunosuppression(
     """A non-steroid agent at any dose, or steroids strictly above 15 mg/day prednisone, for 28 days or more.
 
     For diseases other than the leukaemia and its transplant. The dose limit is read as a limit on steroids; under
-    ``dose_scope="all"`` other agents, which have no prednisone equivalent, do not count.
+    ``dose_scope="all"`` other agents, which have no prednisone equivalent, do not count. "Ever" goes by the highest dose
+    on record, whatever ``dose_statistic``.
     """
     doses = {"mean": steroid_mg_day_mean, "current": steroid_mg_day_current, "max": steroid_mg_day_max}
     ever = immunosuppression_timing == "ever"
@@ -452,7 +454,7 @@ def low_ejection_fraction(
 
 @exclusion("E4.1", "Pregnant or lactating women")
 def pregnancy(childbearing_potential, pregnant):
-    """Pregnant at the index date; the same fact as the test of I6, and counted once in any projection."""
+    """Pregnant at the index date; the same fact as the test of I6. Unknown where childbearing potential is unknown."""
     return childbearing_potential & pregnant
 
 

@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TRIAL := NCT06642025
 
-.PHONY: report test lint notebooks bench clean
+.PHONY: report test browser lint notebooks bench gallery clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, found " + sys.version) if sys.version_info < (3, 11) else 0'
@@ -19,7 +19,12 @@ report: $(READY)
 	$(BIN)/feasibility report build/registry.csv --trial $(TRIAL) --output reports/$(TRIAL).html
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/browser
+
+# The panel in a real browser: needs Debian's chromium (apt-get install chromium).
+browser: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	$(BIN)/python -m pytest tests/browser
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -34,6 +39,5 @@ bench: $(READY)
 clean:
 	rm -rf .venv build
 
-.PHONY: gallery
 gallery: $(READY)
 	$(BIN)/python notebooks/run.py --gallery

@@ -6,9 +6,7 @@ less: no units, bounds, dates, missing codes, checks or counts.
 
 from __future__ import annotations
 
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import duckdb
@@ -16,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from bench.timing import interleaved, table
 from feasibility.cohort.read import read_cohort
 from feasibility.cohort.schema import CohortTable, Column
 
@@ -68,34 +67,27 @@ def write_files(folder: Path, rows: int) -> tuple[Path, Path]:
         messy[f"C{i}"] = pa.array(codes[rng.integers(0, 7, rows)], pa.string())
         clean[f"C{i}"] = pa.array(codes[rng.integers(0, 3, rows)], pa.string())
     paths = folder / "messy.csv", folder / "clean.csv"
-    for path, table in zip(paths, (messy, clean), strict=True):
-        pacsv.write_csv(pa.table(table), path, pacsv.WriteOptions(quoting_style="needed"))
+    for path, columns in zip(paths, (messy, clean), strict=True):
+        pacsv.write_csv(pa.table(columns), path, pacsv.WriteOptions(quoting_style="needed"))
     return paths
 
 
-def main(rows: int = 1_000_000) -> float:
+def run(rows: int = 1_000_000) -> str:
+    """Reading a messy table against DuckDB's typed read of a clean twin, as text."""
     columns, mapping = declared()
-    out = sys.stdout.write
     with tempfile.TemporaryDirectory() as folder:
         messy, clean = write_files(Path(folder), rows)
-        out(f"{rows:,} rows x {N_COLUMNS + 1} columns, {messy.stat().st_size / 1e6:.0f} MB messy CSV\n")
-        ours, theirs = [], []
-        for _ in range(3):  # in turns, so that a busy machine slows both
-            start = time.perf_counter()
-            duckdb.sql(f"create or replace temp table t as from read_csv('{clean}')")
-            theirs.append(time.perf_counter() - start)
-            start = time.perf_counter()
-            cohort = read_cohort(messy, columns, mapping=mapping)
-            ours.append(time.perf_counter() - start)
-        events = cohort.attrs["feasibility"]["events"]
-        ratio = min(ours) / min(theirs)
-        out(
-            f"read_cohort            {min(ours):6.2f} s  ({len(events)} kinds of event, "
-            f"{sum(e['n'] for e in events):,} cells)\n"
+        size = messy.stat().st_size / 1e6
+        seconds, answers = interleaved(
+            {
+                "DuckDB, typed read of a clean twin": lambda: duckdb.sql(
+                    f"create or replace temp table t as from read_csv('{clean}')"
+                ),
+                "read_cohort, everything counted": lambda: read_cohort(messy, columns, mapping=mapping),
+            },
+            rounds=3,
         )
-        out(f"DuckDB typed, clean    {min(theirs):6.2f} s\nratio                  {ratio:6.1f}\n")
-    return ratio
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    events = answers["read_cohort, everything counted"].attrs["feasibility"]["events"]
+    title = f"Reading {rows:,} rows x {N_COLUMNS + 1} columns, {size:.0f} MB of messy CSV"
+    note = f"  {len(events)} kinds of event, {sum(e['n'] for e in events):,} cells"
+    return table(title, seconds, "DuckDB, typed read of a clean twin") + "\n" + note

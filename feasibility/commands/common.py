@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from feasibility import __version__
-from feasibility.errors import ProtocolError
+from feasibility.errors import ProtocolError, ScreeningError
 
 FileArg = Annotated[Path, typer.Argument(help="Patient table, one row a patient: CSV, Parquet, Excel, SPSS, SAS.")]
 TrialOpt = Annotated[str, typer.Option("--trial", "-t", help="Trial id (see `feasibility trials`) or its file.")]
@@ -60,8 +61,21 @@ def screen_table(file, protocol, mapping, index_date, missing_columns):
     import feasibility as fz
 
     cohort = read_table(file, protocol, mapping, index_date)
-    with progress() as show:
-        return cohort, fz.screen(cohort, protocol, missing_columns=missing_columns, progress=show)
+    try:
+        with progress() as show:
+            return cohort, fz.screen(cohort, protocol, missing_columns=missing_columns, progress=show)
+    except ScreeningError as error:
+        if 'missing_columns="unknown"' in str(error):
+            raise ScreeningError(f"{error} On the command line: --missing-columns unknown.") from None
+        raise
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of the bytes of a file; of a folder, nothing."""
+    if not file.is_file():
+        return ""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class progress:  # noqa: N801
@@ -100,6 +114,8 @@ def screening_json(screening, funnel, costs) -> dict:
 
 
 def print_notes(console, cohort, screening) -> None:
+    if "synthetic" in cohort.columns and bool(cohort["synthetic"].fillna(False).any()):
+        console.print("[bold]Synthetic data: these are not patients.[/]")
     absent = screening.missing_columns
     if absent:
         console.print(
@@ -112,17 +128,22 @@ def print_notes(console, cohort, screening) -> None:
             console.print(f"{event['column']}: {event['n']:,} values set aside, {event['reason']}", markup=False)
 
 
-def print_funnel(console, funnel, screening) -> None:
+def print_funnel(console, funnel, screening, level: str = "criterion") -> None:
+    from feasibility.figures.style import title_case
+
     table = funnel.reset_index()
     names = [n for n in table.columns if n not in ("kind", "reason") and not n.startswith("n_")]
-    counts = ["n_entering", "n_excluded", "n_remaining", "n_confirmed", "n_undetermined"]
+    counts = {"n_entering": "entering", "n_excluded": "excluded", "n_confirmed": "confirmed so far",
+              "n_undetermined": "undetermined", "n_remaining": "possible"}  # fmt: skip
+    table["name"] = table["name"].map(title_case)
+    shown = table[[*names, *counts]].rename(columns=counts | {"criterion": level})
     patterns = screening.patterns()
-    print_table(console, table[names + counts], f"{screening.protocol.id}: {patterns.n_patients:,} patients")
+    print_table(console, shown, f"{screening.protocol.id}: {patterns.n_patients:,} patients")
     console.print(
-        f"[bold]{patterns.n_confirmed:,}[/] confirmed (everything known and met),"
-        f" [bold]{patterns.n_possible:,}[/] possible (nothing failed)."
+        f"[bold]{patterns.n_confirmed:,}[/] confirmed (everything known, nothing against),"
+        f" [bold]{patterns.n_possible:,}[/] possible at most (nothing known excludes them)."
     )
-    assumed = ", ".join(f"{c.id} {c.name}" for c in screening.protocol.not_assessable)
+    assumed = ", ".join(f"{c.id} {title_case(c.name)}" for c in screening.protocol.not_assessable)
     if assumed:
         console.print(f"Not decided by data, and not counted here: {assumed}.", markup=False)
 
@@ -154,7 +175,7 @@ def print_table(console, frame, title: str) -> None:
     for name in frame.columns:
         number = frame[name].dtype.kind in "iuf"
         table.add_column(str(name).removeprefix("n_").replace("_", " "), justify="right" if number else "left",
-                         no_wrap=number or name == "criterion", overflow="fold")  # fmt: skip
+                         no_wrap=number or name in ("criterion", "clause"), overflow="fold")  # fmt: skip
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(v) for v in row))
     console.print(table)

@@ -20,6 +20,7 @@ from feasibility.commands.common import (
     TrialOpt,
     WaiveOpt,
     console_of,
+    file_hash,
     print_funnel,
     print_notes,
     print_table,
@@ -65,7 +66,7 @@ def screen(
         return
     console = console_of()
     print_notes(console, cohort, screening)
-    print_funnel(console, funnel, screening)
+    print_funnel(console, funnel, screening, level)
     if patient_status:
         console.print(f"[bold red]Patient-level file written: {patient_status}. It must not leave the hospital.")
 
@@ -82,6 +83,9 @@ def report(
     waive: WaiveOpt = [],  # noqa: B006
     missing_columns: MissingOpt = "error",
     title: Annotated[str | None, typer.Option(help="Title of the report.")] = None,
+    site: Annotated[str, typer.Option(help="Hospital or site named on the report.")] = "",
+    sponsor: Annotated[str, typer.Option(help="Sponsor named on the report.")] = "",
+    contact: Annotated[str, typer.Option(help="Whom to ask about the report.")] = "",
     report_date: Annotated[str | None, typer.Option("--date", help="Date printed on it; default today.")] = None,
 ) -> None:
     """Write the feasibility report as one self-contained HTML page (internal: not checked for disclosure)."""
@@ -91,8 +95,9 @@ def report(
     protocol = protocol_of(trial, scenario, set_, waive)
     cohort, screening = screen_table(file, protocol, mapping, index_date, missing_columns)
     page = build_report(
-        screening, cohort, title=title, generated_on=report_date or date.today().isoformat(), source=file.name
-    )
+        screening, cohort, title=title, generated_on=report_date or date.today().isoformat(), source=file.name,
+        site=site, sponsor=sponsor, contact=contact, source_sha256=file_hash(file),
+    )  # fmt: skip
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(render_html(page), encoding="utf-8")
     console = console_of()
@@ -154,12 +159,17 @@ def dictionary(
     trial: TrialOpt,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a CSV or HTML file.")] = None,
 ) -> None:
-    """The data dictionary of a trial's patient table: every column, unit, range and what a missing record means."""
+    """The data dictionary of a trial's patient table: every column, unit, range and what a missing record means.
+
+    The columns the trial reads come first.
+    """
     import feasibility as fz
 
     protocol = fz.load_trial(trial)
     table = protocol.columns.dictionary()
-    table.insert(0, "criteria", [", ".join(protocol.reads.get(c, ())) for c in table.index])
+    reads = protocol.reads
+    table.insert(0, "criteria", [", ".join(reads.get(c, ())) for c in table.index])
+    table = table.loc[[*(c for c in reads if c in table.index), *(c for c in table.index if c not in reads)]]
     if output is None:
         print(table.to_csv())
     elif output.suffix == ".html":

@@ -10,11 +10,11 @@ from feasibility.figures import layout, style
 COLUMNS = ("kind", "name", "n_entering", "n_excluded", "n_undetermined", "n_confirmed", "n_remaining")
 
 KEY = (
-    ("confirmed", "confirmed: everything known so far and met"),
-    ("undetermined", "undetermined: nothing failed, something unknown"),
+    ("confirmed", "confirmed so far: everything known, nothing against"),
+    ("undetermined", "undetermined: nothing against, something unknown"),
     ("excluded", "excluded at this step"),
 )
-_HEADINGS = {"inclusion": "Inclusion criteria, must be met", "exclusion": "Exclusion criteria, must not be met"}
+_HEADINGS = {"inclusion": "Inclusion criteria, must be met", "exclusion": "Exclusion criteria, must not apply"}
 
 
 def criterion_rows(table: pd.DataFrame, *, labels: str = "name", headings: bool = True, width: float = 170) -> list:
@@ -56,8 +56,8 @@ def plot_attrition(
             f"Of {style.count(first.n_entering)} patients, {style.count(last.n_confirmed)} are confirmed eligible "
             f"and {style.count(last.n_remaining)} are possible"
         )
-    heads = [(52, "excluded", style.VERMILLION), (110, "confirmed", style.BLUE), (162, "possible", style.INK)]
-    ax = start(ax, rows, title=title, key=KEY, right=heads[-1][0])
+    heads = [(52, "excluded", style.VERMILLION), (110, "confirmed\nso far", style.BLUE), (162, "possible", style.INK)]
+    ax = start(ax, rows, title=title, key=KEY, right=heads[-1][0], heads=26)
     layout.column_heads(ax, heads)
     ax.set_xlim(0, max(float(first.n_entering), 1.0) * 1.004)  # room for the last outline
 

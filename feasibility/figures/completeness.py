@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 
 from feasibility.figures import attrition, layout, style
 
+NOT_ASKED = "not applicable"
+
 
 def plot_completeness(
     completeness: pd.DataFrame, ax: Axes | None = None, *, sort: bool = False, title: str | None = None
@@ -14,18 +16,23 @@ def plot_completeness(
     """Draw for each column of the patient table how many values are known, and why the others are not.
 
     ``completeness`` has one row per column of the patient table, a count ``known``, and one column of counts per reason
-    a value is unknown ("not recorded", "too old", "out of range", ...). ``sort=True`` puts the emptiest column first.
+    a value is unknown ("not recorded", "too old", "out of range", ...). Patients in a column "not applicable" are drawn
+    apart and are no part of the share known. ``sort=True`` puts the emptiest column first.
     """
     table = layout.need(completeness, ("known",), "plot_completeness").fillna(0)
-    reasons = [c for c in table.columns if c != "known" and table[c].sum() > 0]
+    reasons = [c for c in table.columns if c not in ("known", NOT_ASKED) and table[c].sum() > 0]
     looks = {
         reason: {"linewidth": 0.6, **style.REASON_LOOKS[i % len(style.REASON_LOOKS)]}
         for i, reason in enumerate(reasons)
     }
     total = table[["known", *reasons]].sum(axis=1)
+    if NOT_ASKED in table and table[NOT_ASKED].sum() > 0:
+        looks[NOT_ASKED] = {"linewidth": 0.6, "facecolor": "#ffffff", "edgecolor": style.RULE}
+        reasons.append(NOT_ASKED)
     if sort:
         order = (table["known"] / total.where(total > 0)).sort_values(kind="stable").index
         table, total = table.loc[order], total.loc[order]
+    drawn = table[["known", *reasons]].sum(axis=1)
     rows = layout.stack([layout.label_row(key, "", str(key), width=190) for key in table.index], pitch=15.0)
     if title is None:
         full = int((table["known"] == total).sum())
@@ -37,7 +44,7 @@ def plot_completeness(
     ax.set_xlim(0, 1.004)
     for row, y in rows.bars():
         record, whole = table.loc[row.key], float(total.loc[row.key])
-        scale = whole or 1.0
+        scale = float(drawn.loc[row.key]) or 1.0
         segments = [("known", record["known"] / scale), *((looks[r], record[r] / scale) for r in reasons)]
         for container, name in zip(layout.bars(ax, y, segments, height=9), ["known", *reasons], strict=True):
             container.set_label(str(name))

@@ -66,8 +66,8 @@ def _one(ax: Axes, name: str, bins: pd.DataFrame, usual) -> None:
 def plot_known_by(share: pd.DataFrame, ax: Axes | None = None, *, title: str | None = None) -> Axes:
     """Draw the share of patients with a known value, one row a column, one column a site or month.
 
-    ``share`` is what ``QualityReport.known_by("site_id")`` or ``known_over_time()`` gives: values 0 to 1. Darker is
-    more complete; the number stands in every cell, so nothing depends on the shade.
+    ``share`` is what ``QualityReport.known_by("site_id")`` or ``known_over_time()`` gives: values 0 to 1, NaN where the
+    column applies to nobody. Darker is more complete; the number stands in every cell, so nothing depends on the shade.
     """
     layout.need(share, (), "plot_known_by")
     rows = layout.stack([layout.label_row(key, "", str(key), width=190) for key in share.index], pitch=15.0)
@@ -88,10 +88,13 @@ def plot_known_by(share: pd.DataFrame, ax: Axes | None = None, *, title: str | N
     layout.labels(ax, rows)
     for row, y in rows.bars():
         for j, value in enumerate(share.loc[row.key]):
+            if pd.isna(value):
+                layout.note(ax, "–", x=(j + 0.5) / share.shape[1], y=y, ha="center", color=style.MUTED)
+                continue
             ax.barh(y, 0.96, left=j + 0.02, height=12, facecolor=style.BLUE, alpha=0.08 + 0.72 * float(value))
             ink = style.PAPER if value > 0.6 else style.INK
-            layout.note(ax, f"{100 * value:.0f}%", x=(j + 0.5) / share.shape[1], y=y, ha="center", color=ink,
-                        size=style.SMALL)  # fmt: skip
+            text = f"{style.whole_number(100 * value)}%"
+            layout.note(ax, text, x=(j + 0.5) / share.shape[1], y=y, ha="center", color=ink, size=style.SMALL)
     for j, name in enumerate(share.columns):
         text = style.wrap(str(name), cell - 4, size=style.SMALL, lines=2)
         layout.column_heads(ax, [(0.0, "\n".join(text), style.INK)], x=(j + 0.98) / share.shape[1])

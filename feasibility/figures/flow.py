@@ -87,10 +87,15 @@ def plot_flow(
         sides.append(side)
         boxes.append(Box(0, side.bottom + 14, _MAIN, left))
     y = boxes[-1].bottom + 34
-    unknown = "nothing failed, something unknown; with the confirmed they make up the possible patients"
+    unknown = "nothing against, something unknown; with the confirmed they make up the possible patients"
     finals = [
         Box(
-            0, y, _MAIN, _final("Confirmed", last.n_confirmed, "everything known and met", _MAIN), "#e9f1f7", style.BLUE
+            0,
+            y,
+            _MAIN,
+            _final("Confirmed", last.n_confirmed, "everything known, nothing against", _MAIN),
+            "#e9f1f7",
+            style.BLUE,
         ),
         Box(_SIDE_X, y, _SIDE, _final("Undetermined", last.n_undetermined, unknown, _SIDE), style.PAPER, "#3f87b5"),
     ]
@@ -134,7 +139,7 @@ def _final(text: str, n, why: str, width: float) -> tuple[Line, ...]:
 
 def _reasons(block: pd.DataFrame, clause_names: Mapping[str, str]) -> tuple[Line, ...]:
     kind = block["kind"].iloc[0]
-    verb = "an inclusion criterion is not met" if kind == "inclusion" else "an exclusion criterion is met"
+    verb = "an inclusion criterion is not met" if kind == "inclusion" else "an exclusion criterion applies"
     lines = [*_wrapped(f"Excluded: {verb}", _SIDE), Line(f"n = {style.count(block['n_excluded'].sum())}", bold=True)]
     for clause, part in block.groupby([clause_of(i) for i in block.index], sort=False):
         number = style.count(part["n_excluded"].sum())

@@ -1,4 +1,4 @@
-"""What each criterion costs: how many fail it, its fair share of the loss, and what waiving it would bring."""
+"""What each criterion costs: how many it excludes, its fair share of the loss, and what waiving it would bring."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _COLUMNS = 94.0
 
 KEY = (
     ("shapley", "its fair share of the loss"),
-    ("failing", "the rest who fail it, charged to other criteria"),
-    ("confirmed", "confirmed if waived"),
-    ("undetermined", "possible if waived"),
+    ("failing", "the rest it excludes, charged to other criteria"),
+    ("confirmed", "gain in confirmed if waived"),
+    ("undetermined", "gain in possible if waived"),
 )
 
 
@@ -68,7 +68,7 @@ def plot_impact(
     right = layout.bare(host.inset_axes([half + gap, 0.0, half, 1.0]), rows.height)
     left.set_xlim(0, max(float(table["n_failing"].max()), 1.0) * 1.01)
     right.set_xlim(0, max(float(table["gain_possible"].max()), float(table["gain_confirmed"].max()), 1.0) * 1.01)
-    layout.column_heads(left, [(46, "failing", style.INK), (_COLUMNS, "share", style.VERMILLION)])
+    layout.column_heads(left, [(46, "excluded\nby it", style.INK), (_COLUMNS, "share of\nthe loss", style.VERMILLION)])
     layout.column_heads(right, [(46, "confirmed\nif waived", style.BLUE), (_COLUMNS, "possible\nif waived", style.INK)])
     for row, y in rows.bars():
         record = table.loc[row.key]
@@ -77,7 +77,9 @@ def plot_impact(
         layout.bars(right, y - 3, [("confirmed", float(record.gain_confirmed))], height=5)
         layout.bars(right, y + 3, [("undetermined", float(record.gain_possible))], height=5)
         layout.note(left, style.count(record.n_failing), x=1, dx=46, y=y, ha="right")
-        layout.note(left, f"{charged:,.1f}", x=1, dx=_COLUMNS, y=y, ha="right", color=style.VERMILLION)
+        layout.note(
+            left, style.count(style.whole_number(charged)), x=1, dx=_COLUMNS, y=y, ha="right", color=style.VERMILLION
+        )
         layout.note(right, _plus(record.gain_confirmed), x=1, dx=46, y=y, ha="right", color=style.BLUE)
         layout.note(right, _plus(record.gain_possible), x=1, dx=_COLUMNS, y=y, ha="right")
     return host

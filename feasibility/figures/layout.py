@@ -256,6 +256,7 @@ def column_heads(ax: Axes, heads: Sequence[tuple[float, str, str]], *, x: float 
             text,
             transform=at(ax, x, 1),
             ha="right",
+            ma="right",
             va="bottom",
             color=color,
             clip_on=False,

@@ -10,6 +10,11 @@ from matplotlib.axes import Axes
 
 from feasibility.figures import layout, style
 
+KEY = (
+    ("shapley", "excluded by one criterion alone"),
+    ("failing", "excluded by several together: waiving one would not bring them back"),
+)
+
 
 def plot_overlap(
     overlap: pd.DataFrame,
@@ -59,8 +64,10 @@ def plot_overlap(
     pitch = min(max(digits + 6, 20.0), wide / max(len(combos), 1))
     upright = digits + 6 > pitch  # numbers too wide for their column stand upright
     head = 10 + (digits if upright else style.SMALL)
-    ax = layout.canvas(ax, body=body, left=left + 4, right=8, top=head + 8 + 15 * len(lines))
-    layout.headline(ax, "\n".join(lines), left=left, up=head + 4)
+    key_high = 8 + layout.key_lines(KEY) * (layout.LINE + 1)
+    ax = layout.canvas(ax, body=body, left=left + 4, right=8, top=head + key_high + 8 + 15 * len(lines))
+    layout.key(ax, KEY, left=left, up=head + key_high - 6)
+    layout.headline(ax, "\n".join(lines), left=left, up=head + key_high + 4)
     ax.set_xlim(0, 1)
 
     across = pitch * len(combos) / layout.points_wide(ax)

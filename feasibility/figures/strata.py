@@ -110,7 +110,8 @@ def _wide(tidy: pd.DataFrame) -> pd.DataFrame:
     for variable, part in layout.need(tidy, ("smd_from_all",), "plot_demographics").groupby(level=1, sort=False):
         levels = list(dict.fromkeys(part.index.get_level_values(2)))
         for level in levels[:1] if len(levels) == 2 else levels:
-            name = style.title_case(variable) if level == "mean" else f"{style.title_case(variable)}: {level}"
+            name = style.column_title(variable)
+            name = name if level == "mean" else f"{name}: {level}"
             columns[name] = part.xs(level, level=2)["smd_from_all"].droplevel(1)
     steps = list(dict.fromkeys(tidy.index.get_level_values(0)))
     return pd.DataFrame(columns).reindex(steps)
@@ -181,7 +182,7 @@ def plot_demographics(
                 fontproperties=style.font(size=6.5), color=style.MUTED,
             )  # fmt: skip
     ax.text(
-        0, -22, "standardised difference from all patients; grey band: too small to matter",
+        0, -22, f"standardised difference from all patients; grey band: within ±{limit:g}, usually called alike",
         transform=layout.at(ax, 0, 0), parse_math=False,
         fontproperties=style.font(size=style.SMALL), color=style.MUTED, va="center",
     )  # fmt: skip

@@ -6,6 +6,7 @@ apart also differs in lightness or hatching, so a black-and-white copy loses not
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from functools import cache, lru_cache
@@ -39,9 +40,9 @@ LOOKS: dict[str, dict] = {
 
 #: Looks for the reasons a value is unknown, in the order the reasons come.
 REASON_LOOKS: tuple[dict, ...] = (
-    {"facecolor": "#eef1f4", "edgecolor": "#8a939c"},
-    {"facecolor": "#f3c9a6", "edgecolor": "#b0601e"},
     {"facecolor": "#dcebf6", "edgecolor": "#3f87b5", "hatch": "/////"},
+    {"facecolor": "#eef1f4", "edgecolor": "#8a939c", "hatch": "|||"},
+    {"facecolor": "#f3c9a6", "edgecolor": "#b0601e"},
     {"facecolor": "#fbf3c4", "edgecolor": "#a08f1c", "hatch": "....."},
     {"facecolor": "#c9e4d9", "edgecolor": "#1f7a5c", "hatch": "|||||"},
     {"facecolor": "#ecd3e2", "edgecolor": "#9a5c80", "hatch": "xxxxx"},
@@ -57,6 +58,7 @@ _CAPITALS = frozenset(
     """af aids alc alt aml apl ast bmi bnp cabg cr dna ecg ecog egfr em gvhd hav hb hbv hcv hf hiv hla hsct lvef mds
     mi mrd nt nyha pb qtc rna sbp tb uln""".split()
 )
+_SPELLED = {"probnp": "proBNP"}
 # Codes of drugs, antigens and cells: cd3, ex02, il6.
 _CODE = re.compile(r"[a-z]{2,4}\d{1,3}")
 _CJK_FAMILIES = (
@@ -163,21 +165,37 @@ def count(n) -> str:
 
 
 def share(part, whole) -> str:
-    """A percentage that never claims more than it knows: '<1 %' and '>99 %' instead of a false 0 or 100.
+    """A percentage that never claims more than it knows: '<0.1 %' and '>99 %' instead of a false 0 or 100.
 
-    A no-break space keeps the sign with its number.
+    Halves round up; below 10 % one decimal is kept. A no-break space keeps the sign with its number.
 
-    >>> [share(n, 1000).replace("\\xa0", " ") for n in (1, 0, 999, 159)]
-    ['<1 %', '0 %', '>99 %', '16 %']
+    >>> [share(n, 2000).replace("\\xa0", " ") for n in (1, 0, 1999, 30, 309, 3)]
+    ['<0.1 %', '0 %', '>99 %', '1.5 %', '15 %', '0.2 %']
     """
     if not whole:
         return "–"
     percent = 100 * float(part) / float(whole)
-    if 0 < percent < 1:
-        return "<1\u00a0%"
-    if 99 < percent < 100:
-        return ">99\u00a0%"
-    return f"{percent:.0f}\u00a0%"
+    if percent == 0:
+        text = "0"
+    elif percent < 0.1:
+        text = "<0.1"
+    elif 99 < percent < 100:
+        text = ">99"
+    elif percent < 9.95:
+        text = f"{whole_number(10 * percent) / 10:.1f}"
+    else:
+        text = str(whole_number(percent))
+    return f"{text}\u00a0%"
+
+
+def whole_number(x) -> int:
+    """The nearest whole number, halves up (Python's own rounding takes the even neighbour).
+
+    >>> [whole_number(x) for x in (0.5, 1.5, 2.4999)]
+    [1, 2, 2]
+    """
+    # What binary fractions leave behind is no part of the number: 100 * 0.285 must count as 28.5.
+    return math.floor(round(float(x), 9) + 0.5)
 
 
 def title_case(name: str) -> str:
@@ -196,9 +214,25 @@ def _readable(name: str) -> str:
     words = name.replace("_", " ").split()
     # A single letter is a name ("hepatitis A", "T cells"), unless it is an article in the middle.
     return " ".join(
-        w.upper() if w in _CAPITALS or _CODE.fullmatch(w) or (len(w) == 1 and (w != "a" or i == len(words) - 1)) else w
+        _SPELLED[w]
+        if w in _SPELLED
+        else w.upper()
+        if w in _CAPITALS or _CODE.fullmatch(w) or (len(w) == 1 and (w != "a" or i == len(words) - 1))
+        else w
         for i, w in enumerate(words)
     )
+
+
+_SUFFIXES = re.compile(r"_(10e9_l|g_l|umol_l|x_uln|iu_ml|pct|years|id|mg_day)(?=_|$)")
+
+
+def column_title(name: str) -> str:
+    """The name of a column of the patient table as a reader would write it, without its unit.
+
+    >>> column_title("site_id"), column_title("age_years"), column_title("platelets_10e9_l")
+    ('Site', 'Age', 'Platelets')
+    """
+    return title_case(_SUFFIXES.sub("", str(name)) or name)
 
 
 def look(name: str) -> dict:

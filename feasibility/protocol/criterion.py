@@ -22,8 +22,8 @@ class Setting:
     ``whole`` thresholds (annotated ``int``) take whole numbers only. ``direction`` is +1 where a larger value relaxes
     (``max_*``), -1 where a smaller one does (``min_*``), else 0. ``origin`` says whose number it is: "protocol" where
     the registered text states it, "ours" where the text leaves it open (every reading and look-back unless declared
-    otherwise: ``Annotated[float, "d", "protocol"]``). A look-back (``max_days_since_*``, ``max_months_since_*``) is no such threshold: looking back further makes
-    unknown values known, which may then pass or fail.
+    otherwise: ``Annotated[float, "d", "protocol"]``). A look-back (``max_days_since_*``, ``max_months_since_*``) is no
+    such threshold: looking back further makes unknown values known, which may then pass or fail.
     """
 
     name: str
@@ -223,7 +223,7 @@ def inclusion(id: str, text: str) -> Callable[[Callable], Criterion]:  # noqa: A
 
 
 def exclusion(id: str, text: str) -> Callable[[Callable], Criterion]:  # noqa: A002
-    """Declare an exclusion criterion: the decorated function says when it is met, and met means excluded."""
+    """Declare an exclusion criterion: the decorated function says when it is met, and whoever meets it is excluded."""
     return _decorator("exclusion", id, text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -20,10 +20,49 @@ class SettingRow:
     protocol: Any
     unit: str = ""
     choices: str = ""
+    origin: str = "protocol"
 
     @property
     def changed(self) -> bool:
         return self.value != self.protocol
+
+    @property
+    def ours(self) -> bool:
+        """The registered text leaves it open: the number or reading is ours."""
+        return self.origin == "ours"
+
+
+@dataclass(frozen=True)
+class CauseRow:
+    """A column that keeps something unknown: patients by how it does. No column where it takes several together."""
+
+    column: str
+    meaning: str
+    parts: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class ReadingRow:
+    """One reading other than the one in force, and the counts under it."""
+
+    name: str
+    criteria: tuple[str, ...]
+    value: Any
+    in_force: Any
+    n_confirmed: int
+    n_possible: int
+    more_confirmed: int
+    more_possible: int
+    lacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WaivedRow:
+    """A criterion left out, and the one of the funnel it would stand before ("" for the end)."""
+
+    id: str
+    name: str
+    before: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +78,7 @@ class CriterionRow:
     n_unknown: int
     columns: tuple[str, ...] = ()
     settings: tuple[SettingRow, ...] = ()
-    why_unknown: str = ""
+    causes: tuple[CauseRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +94,7 @@ class AssumedRow:
     high: float
     source: str
     same_as: str = ""
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +102,7 @@ class ClauseRow:
     """One clause of the registered text with everything that belongs to it.
 
     ``status`` is "assessable", "partly", "not assessable", "waived" or "added"; the counts are patients, over the
-    clause as a whole: failed if one of its criteria failed, unknown if none failed and one is unknown.
+    clause as a whole: excluded if one of its criteria excludes, else unknown if one is unknown.
     """
 
     id: str
@@ -76,7 +116,7 @@ class ClauseRow:
     n_pass: int = 0
     n_fail: int = 0
     n_unknown: int = 0
-    why_unknown: str = ""
+    causes: tuple[CauseRow, ...] = ()
 
     @property
     def says(self) -> str:
@@ -113,7 +153,11 @@ class ReportData:
     """Everything on the page. ``generated_on`` is given by the caller: a report knows no clock.
 
     ``attrition`` and ``impact`` are the tables of those names, by criterion; ``attrition_by_clause`` is by clause.
-    ``provenance`` is printed as it is, label and value.
+    ``provenance`` is printed as it is, label and value. ``unknown_criteria`` counts the undetermined by how many of
+    their criteria are unknown; ``assumed_together`` is the joint rate of what no table can tell: mean, and the ends of
+    its 90 % range. ``as_written`` has the confirmed and possible of the unchanged protocol, if this run changes it.
+    ``built`` is True where the tool itself made the columns from records. ``why_sample`` is the number of patients
+    behind the causes of unknowns where not all were looked at.
     """
 
     title: str
@@ -135,11 +179,34 @@ class ReportData:
     build_settings: tuple[SettingRow, ...] = ()
     quality: tuple[QualityEvent, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
+    contact: str = ""
+    fingerprint: str = ""
+    version: str = ""
+    n_synthetic: int = 0
+    verbatim: bool = True
+    unknown_criteria: Mapping[str, int] = field(default_factory=dict)
+    assumed_together: tuple[float, float, float] | None = None
+    as_written: tuple[int, int] | None = None
+    waived_rows: tuple[WaivedRow, ...] = ()
+    readings: tuple[ReadingRow, ...] = ()
+    built: bool = False
+    why_sample: int = 0
 
     @property
     def assumed(self) -> tuple[AssumedRow, ...]:
         """What the data cannot decide, over all clauses."""
         return tuple(row for clause in self.clauses for row in clause.assumed)
+
+    @property
+    def assumed_once(self) -> tuple[AssumedRow, ...]:
+        """The same, each fact once: what states the same fact as another is named beside it."""
+        rows = self.assumed
+        names = {row.name for row in rows}
+        return tuple(
+            replace(row, also=tuple(r.id for r in rows if r.same_as == row.name))
+            for row in rows
+            if row.same_as not in names
+        )
 
     @property
     def criteria(self) -> tuple[CriterionRow, ...]:
@@ -160,6 +227,21 @@ class ReportData:
     def waived(self) -> tuple[str, ...]:
         """Ids of criteria left out of this run."""
         return tuple(name for clause in self.clauses for name in clause.waived)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Ids of criteria that the protocol as written does not have."""
+        return tuple(clause.id for clause in self.clauses if clause.status == "added")
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether this run is of another protocol than the one written."""
+        return bool(self.waived or self.added or any(s.changed for s in self.settings))
+
+    @property
+    def distinct_settings(self) -> tuple[SettingRow, ...]:
+        """Every threshold and reading once."""
+        return tuple({s.name: s for s in self.settings}.values())
 
     @property
     def unknown_for_all(self) -> tuple[CriterionRow, ...]:

@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from feasibility.figures import plot_attrition, plot_flow, plot_impact
-from feasibility.figures.style import count, share, title_case
+from feasibility.figures.style import count, share, title_case, whole_number
 from feasibility.report import words
 from feasibility.report.data import ReportData
 from feasibility.report.svg import inline_svg
@@ -33,9 +33,16 @@ def environment() -> jinja2.Environment:
         "value": words.value,
         "unit": words.unit,
         "raw": words.raw,
+        "signed": words.signed,
+        "nonzero": lambda n: count(n) if n else "–",
+        "whole": whole_number,
     }
     env.filters |= {"name": name, "breakable": breakable, "prose": prose}
-    env.globals |= {"patients": words.patients, "css": css, "words": words, "paragraphs": paragraphs}
+    env.filters |= {"because": because}
+    env.globals |= {
+        "patients": words.patients, "css": css, "words": words, "paragraphs": paragraphs,
+        "running_footer": running_footer, "quantity": words.quantity,
+    }  # fmt: skip
     return env
 
 
@@ -65,6 +72,33 @@ def prose(text: str) -> Markup:
     return Markup("").join(name(part) if i % 2 else escape(part) for i, part in enumerate(parts))
 
 
+def because(causes, top: int = 3) -> Markup:
+    """Why something is unknown: patients by the record that keeps it so, the column's name small."""
+    lines = []
+    for one in causes[:top]:
+        what = words.short(one.meaning)
+        label = Markup("{} <small>{}</small>").format(what, name(one.column)) if what else name(one.column)
+        lines.append(Markup("{}: {}").format(label, words.parts(one)) if one.column else escape(words.parts(one)))
+    rest = words.causes_left(causes, top)
+    return Markup("; ").join([*lines, *([f"{count(rest)} for other reasons"] if rest else [])])
+
+
+def running_footer(*parts: str) -> Markup:
+    """Print rules that repeat up to three texts, and the page number, at the foot of every page."""
+    boxes = zip(("left", "center", "right"), parts, strict=False)
+    rules = [f"@bottom-{side} {{ content: {_css_text(text)}{PAGE_NUMBER if side == 'right' else ''}; }}"
+             for side, text in boxes]  # fmt: skip
+    return Markup("@page { " + " ".join(rules) + " }")
+
+
+PAGE_NUMBER = ' " · page " counter(page) " of " counter(pages)'
+
+
+def _css_text(text: str) -> str:
+    plain = (c if c.isascii() and (c.isalnum() or c in " .,:()") else f"\\{ord(c):x} " for c in str(text))
+    return f'"{"".join(plain)}"'
+
+
 def paragraphs(text: str) -> list[str]:
     """A docstring's paragraphs, each on one line."""
     return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
@@ -89,17 +123,43 @@ def render_html(report: ReportData) -> str:
             settings=merged_settings(report),
             costliest=words.costliest(report),
             unknowns=words.largest_unknowns(report),
+            funnel=funnel_rows(report),
+            page_facts=page_facts(report),
         )
     )
 
 
 def merged_settings(report: ReportData) -> list[dict]:
-    """One row per threshold or reading, with all the criteria that use it; changed ones first."""
+    """One row per threshold or reading, with all the criteria that use it; changed ones first, then ours."""
     rows: dict[str, dict] = {}
     for setting in report.settings:
         row = rows.setdefault(setting.name, {"setting": setting, "criteria": []})
         row["criteria"].append(setting.criterion)
-    return sorted(rows.values(), key=lambda row: not row["setting"].changed)
+    return sorted(rows.values(), key=lambda row: (not row["setting"].changed, not row["setting"].ours))
+
+
+def funnel_rows(report: ReportData) -> list[dict]:
+    """The rows of the funnel table, waived criteria where they would stand."""
+    rows: list[dict] = []
+    for key, row in report.attrition.iterrows():
+        rows += [{"id": w.id, "name": w.name, "waived": True} for w in report.waived_rows if w.before == key]
+        rows.append({"id": key, "waived": False, **row})
+    return rows + [{"id": w.id, "name": w.name, "waived": True} for w in report.waived_rows if not w.before]
+
+
+def page_facts(report: ReportData) -> list[str]:
+    """What the head of the page says about it."""
+    return [fact for fact in (
+        f"Trial {report.trial_id}",
+        report.fingerprint and f"protocol {report.fingerprint[:8]}",
+        report.version and f"software {report.version}",
+        report.sponsor and f"sponsor: {report.sponsor}",
+        report.site and f"site: {report.site}",
+        report.contact and f"contact: {report.contact}",
+        report.index_date and f"patients as of {report.index_date}",
+        report.source and f"from {report.source}",
+        f"report of {report.generated_on}",
+    ) if fact]  # fmt: skip
 
 
 def folded_columns(report: ReportData) -> list[dict]:

@@ -4,44 +4,88 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from feasibility.figures import plot_completeness
 from feasibility.figures.distributions import plot_distributions, plot_known_by
 from feasibility.report import words
 from feasibility.report.html import environment
 from feasibility.report.svg import inline_svg
 
+ROWS, HISTOGRAMS = 28, 28
+"""Rows of one figure, and histograms of one: what stays readable on a printed page."""
+
+
 def render_quality(quality: Any, *, source: str = "") -> str:
     """The quality report as one self-contained HTML page; internal, since minima and maxima are patients' values."""
+    table = quality.completeness()
+    asked = table.drop(columns="not applicable", errors="ignore").sum(axis=1)
+    full = table.index[table["known"] == asked]
     figures = {
-        "completeness": inline_svg(
-            plot_completeness(quality.completeness(), title=""), "completeness",
-            "Bars of the share of known values in every column, and why the others are unknown; in the table below.",
+        "completeness": _pieces(
+            table.drop(index=full), "completeness", lambda part: plot_completeness(part, title=""),
+            "Bars of the share of known values in the columns with gaps, and why the others are unknown; in the table.",
         )
     }  # fmt: skip
     histograms = quality.histograms()
-    if len(histograms):
-        axes = plot_distributions(histograms, quality.usual_ranges())
-        figures["distributions"] = inline_svg(
-            axes[0], "distributions", "Small histograms of every number column with its usual range shaded."
+    usual = quality.usual_ranges()
+    names = list(dict.fromkeys(histograms["column"]))
+    figures["distributions"] = [
+        inline_svg(
+            plot_distributions(histograms[histograms["column"].isin(names[i : i + HISTOGRAMS])], usual)[0],
+            f"distributions{i}", "Small histograms of number columns with their usual ranges shaded.",
         )
-    for key, table in _by(quality).items():
-        figures[key] = inline_svg(plot_known_by(table, title=""), key, "Share of known values; numbers in each cell.")
+        for i in range(0, len(names), HISTOGRAMS)
+    ]  # fmt: skip
+    for key, shares in _by(quality).items():
+        gaps = shares[(shares < 1).any(axis=1) & shares.index.isin(table.index)]
+        figures[key] = _pieces(
+            gaps, key, lambda part: plot_known_by(part, title=""), "Share of known values; numbers in each cell."
+        )
+    columns = quality.columns.reset_index().to_dict("records")
+    for row in columns:
+        row["asked"] = quality.n_patients - row.get("not_applicable", 0)
+        row["why"] = [(r.replace("_", " "), row[r]) for r in quality.reasons if r != "not_applicable" and row.get(r)]
     events = quality.events.assign(says=quality.events["kind"].map(words.event))
     return environment().get_template("quality.html").render(
         quality=quality, source=source or quality.source, figures=figures,
-        columns=quality.columns.reset_index().to_dict("records"),
-        reasons=quality.reasons,
+        columns=columns, full=list(full), n_synthetic=_synthetic(quality.cohort),
         absent=[c for c in quality.columns.index if c not in quality.present],
         events=events.sort_values(["kind", "column"], kind="stable").to_dict("records"),
         ages=quality.ages().rename_axis("column").reset_index().to_dict("records"),
     )  # fmt: skip
 
 
+def _pieces(table: pd.DataFrame, name: str, plot, alt: str) -> list:
+    """Figures of as many rows as a printed page can hold."""
+    n = -(-len(table) // ROWS)
+    edges = [round(len(table) * i / n) for i in range(n + 1)] if n else []
+    return [inline_svg(plot(table.iloc[a:b]), f"{name}{a}", alt) for a, b in zip(edges, edges[1:], strict=False)]
+
+
 def _by(quality) -> dict:
+    """Shares known by site and by month, of the patients to whom a column applies."""
     found = {}
     if "site_id" in quality.present and quality.cohort["site_id"].nunique() > 1:
-        found["by site"] = quality.known_by("site_id")
+        found["by-site"] = _asked_only(quality, quality.cohort["site_id"].astype(object).fillna("unknown"))
     over_time = quality.known_over_time()
     if over_time.shape[1] > 1:
-        found["over time"] = over_time
-    return {key.replace(" ", "-"): table for key, table in found.items()}
+        days = pd.Series(quality.cohort.index.get_level_values("index_date"))
+        found["over-time"] = _asked_only(quality, days.dt.strftime("%Y-%m").fillna("unknown"))
+    return found
+
+
+def _asked_only(quality, groups: pd.Series) -> pd.DataFrame:
+    parts = {}
+    for name in quality.present:
+        column, cohort = quality.table[name], quality.cohort
+        known = cohort[name].notna().astype(float).reset_index(drop=True)
+        if column.asked_if is not None and column.asked_if[0] in cohort:
+            asked = (cohort[column.asked_if[0]] == column.asked_if[1]).fillna(True).to_numpy(dtype=bool)
+            known = known.where(asked | known.to_numpy(dtype=bool))
+        parts[name] = known.groupby(groups.to_numpy(), sort=True).mean()
+    return pd.DataFrame(parts).T.rename_axis("column")
+
+
+def _synthetic(cohort) -> int:
+    return int(cohort["synthetic"].fillna(False).astype(bool).sum()) if "synthetic" in cohort.columns else 0

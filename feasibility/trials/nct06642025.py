@@ -374,8 +374,8 @@ def long_term_immunosuppression(
     """A non-steroid agent at any dose, or steroids strictly above 15 mg/day prednisone, for 28 days or more.
 
     For diseases other than the leukaemia and its transplant. The dose limit is read as a limit on steroids; under
-    ``dose_scope="all"`` other agents, which have no prednisone equivalent, do not count. "Ever" goes by the highest dose
-    on record, whatever ``dose_statistic``.
+    ``dose_scope="all"`` other agents, which have no prednisone equivalent, do not count. "Ever" goes by the highest
+    dose on record, whatever ``dose_statistic``.
     """
     doses = {"mean": steroid_mg_day_mean, "current": steroid_mg_day_current, "max": steroid_mg_day_max}
     ever = immunosuppression_timing == "ever"

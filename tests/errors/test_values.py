@@ -94,7 +94,8 @@ def test_a_product_is_as_old_as_the_older_factor(protocol):
 
 def test_lymphocytes_bound_t_cells_with_and_without_a_blast_column(protocol):
     base = {"lymphocytes_10e9_l": 0.48, "days_since_lymphocytes_10e9_l": 2}
-    for cells, decided in ((base, True), (base | {"pb_blast_percent": 5}, True), (base | {"pb_blast_percent": 6}, False)):
+    few, many = base | {"pb_blast_percent": 5}, base | {"pb_blast_percent": 6}
+    for cells, decided in ((base, True), (few, True), (many, False)):
         cohort = read(protocol, **cells)
         passes = protocol["I5.2"].passes(cohort.assign(**{} if decided else {"days_since_cd3_10e9_l": 1.0}))
         assert passes.tolist() == [False if decided else pd.NA]

@@ -103,7 +103,7 @@ def test_assessability(matrix, bar_lengths, all_texts, readable):
     assert bar_lengths(ax, "not assessable") == [1, 1]
     written = all_texts(ax)
     assert "Of 4 clauses the data can assess 1 in full, 1 in part and 2 not at all" in written
-    assert "<1\u00a0%" in written
+    assert "0.4\u00a0%" in written
     readable(ax)
 
 
@@ -150,3 +150,33 @@ def test_demographics_dots(attrition, readable, all_texts):
     assert len(far.get_offsets()) == (np.abs(values) > 0.1).sum()
     assert "Patients left at the end differ from all patients in: age" in all_texts(ax)
     readable(ax)
+
+
+def test_overlap_says_what_solid_and_pale_mean(overlap, attrition, all_texts):
+    written = all_texts(plot_overlap(overlap, names=attrition["name"]))
+    assert "excluded by one criterion alone" in written
+    assert any(t.startswith("excluded by several together") for t in written)
+
+
+def test_what_does_not_apply_is_no_gap(all_texts, bar_lengths, readable):
+    table = pd.DataFrame(
+        {"known": [30, 100], "not applicable": [60, 0], "missing": [10, 0]}, index=["pregnancy_test", "age_years"]
+    )
+    ax = plot_completeness(table)
+    assert "75\u00a0%" in all_texts(ax)
+    assert bar_lengths(ax, "known") == [0.3, 1.0]
+    assert bar_lengths(ax, "not applicable") == [0.6, 0.0]
+    (missing,) = [c.patches[0] for c in ax.containers if c.get_label() == "missing"][:1]
+    assert missing.get_hatch() == "/////"
+    readable(ax)
+
+
+def test_variables_and_the_cut_off_are_named(all_texts):
+    index = pd.MultiIndex.from_tuples(
+        [("I4", "age_years", "mean"), ("I4", "site_id", "a"), ("I4", "site_id", "b"), ("I4", "site_id", "east campus")],
+        names=["criterion", "variable", "level"],
+    )
+    written = all_texts(plot_demographics(pd.DataFrame({"smd_from_all": [0.2, 0.0, 0.1, -0.3]}, index=index)))
+    assert "Age" in written
+    assert any(t.replace("\n", " ") == "Site: east campus" for t in written)
+    assert any("grey band: within ±0.1" in t for t in written)

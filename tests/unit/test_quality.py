@@ -7,7 +7,7 @@ import pytest
 
 import feasibility as fz
 from feasibility.cohort.common import GENERAL
-from feasibility.report.quality_page import render_quality
+from feasibility.report.quality_page import _by, render_quality
 
 COLUMNS = GENERAL.select(
     ["site_id", "age_years", "sex", "hemoglobin_g_l", "platelets_10e9_l", "childbearing_potential", "pregnancy_test"]
@@ -95,3 +95,38 @@ def test_the_dictionary_names_every_column(tmp_path):
     table.insert(0, "criteria", [", ".join(protocol.reads.get(c, ())) for c in table.index])
     page = render_dictionary(table, title="Data dictionary")
     assert page.count("<article") == len(protocol.columns)
+
+
+def test_what_does_not_apply_is_no_gap_on_the_page(cohort):
+    page = " ".join(render_quality(fz.quality_report(cohort, COLUMNS)).split())
+    # One known, one missing, two (a man, a woman past childbearing) not asked.
+    row = page[page.index('class="columns"') :]
+    row = row[row.index("pregnancy_<wbr>test") :]
+    assert row.index("1 <small>50 %</small>") < row.index("1 missing") < row.index('<td class="n">2</td>')
+    assert "known never to have had the event" in page
+    assert "known only between two limits" in page
+
+
+def test_shares_by_site_are_of_those_asked(cohort):
+    shares = _by(fz.quality_report(cohort, COLUMNS))["by-site"]
+    assert shares.loc["hemoglobin_g_l"].to_dict() == {"x": 0.5, "y": 0.5}
+    assert shares.loc["pregnancy_test"].to_dict() == {"x": 1.0, "y": 0.0}
+
+
+def test_synthetic_rows_are_said_on_the_quality_page(cohort):
+    made = cohort.assign(synthetic=pd.array([True] * 4, dtype="boolean"))
+    assert "Synthetic data: nobody on this page is a patient." in render_quality(fz.quality_report(made, COLUMNS))
+
+
+def test_the_dictionary_speaks_in_words():
+    from feasibility.report.dictionary_page import render_dictionary
+
+    table = COLUMNS.dictionary()
+    table.insert(0, "criteria", ["I4" if c == "age_years" else "" for c in table.index])
+    page = render_dictionary(table, title="Demo")
+    assert "built-in" not in page
+    assert "female, male, other" in page
+    assert "10*9/L" not in page
+    assert "Int64" not in page
+    assert "Whole number" in page
+    assert page.index("Columns this trial reads") < page.index("Other columns")

@@ -1,12 +1,16 @@
 """From a screening of a small protocol to the report's values, counted by hand."""
 
+import dataclasses
 from typing import Annotated, Literal
 
 import pandas as pd
 import pytest
 
 import feasibility as fz
-from feasibility.report.build import build_report
+from feasibility.report import words
+from feasibility.report.alternatives import together
+from feasibility.report.build import _assumed, build_report
+from feasibility.report.data import ClauseRow, ReportData
 from feasibility.report.html import render_html
 
 TEXT = """Inclusion Criteria:
@@ -34,6 +38,8 @@ def allergy(severe_allergy, mild_allergy, *, allergy_rule: Literal["severe", "an
     """Severe only."""
     return severe_allergy if allergy_rule == "severe" else severe_allergy | mild_allergy
 
+
+BLANK = ReportData("t", "T", "2025-07-01", 5, 1, 2, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), ())
 
 CONSENT = fz.not_assessable("I2", "consent", "inclusion", "signed consent", rate=fz.Beta(7, 3), source="our assumption")
 
@@ -95,9 +101,110 @@ def test_clauses_carry_the_registered_words_and_the_parts(report):
 
 
 def test_why_unknown_names_the_empty_column(report):
-    why = {c.id: c.why_unknown for c in report.criteria}
-    assert why == {"I1.1": "hemoglobin_g_l is empty", "I1.2": "", "E1": "severe_allergy is empty"}
-    assert report.clauses[0].why_unknown == "Hemoglobin 40\u00a0%: hemoglobin_g_l is empty"
+    why = {c.id: words.why(c.causes) for c in report.criteria}
+    assert why == {"I1.1": "hemoglobin_g_l: 2 not recorded", "I1.2": "", "E1": "severe_allergy: 1 not recorded"}
+    # Of the two without haemoglobin, one is excluded from the clause by platelets.
+    assert words.why(report.clauses[0].causes) == "hemoglobin_g_l: 1 not recorded"
+
+
+def test_the_undetermined_by_how_much_is_unknown(report):
+    assert report.unknown_criteria == {"2": 1}
+    assert words.unknown_criteria(report) == (
+        "Of the 1 undetermined (possible, not confirmed), 1 has 2 criteria unknown."
+    )
+
+
+def test_what_no_table_can_tell_is_counted_once():
+    def part(id_, name, rate, same_as=""):
+        return fz.not_assessable(id_, name, "exclusion", name, rate=rate, source="s", same_as=same_as)
+
+    parts = [part("E1", "a", fz.Beta(8, 2)), part("E2", "b", fz.Beta(5, 5)), part("E3", "c", fz.Beta(8, 2), "a")]
+    assumed = tuple(_assumed(one) for one in parts)
+    report = dataclasses.replace(BLANK, clauses=(ClauseRow("E1", "exclusion", "t", "not assessable", assumed=assumed),))
+    assert [(row.id, row.also) for row in report.assumed_once] == [("E1", ("E3",)), ("E2", ())]
+    mean, low, high = together(report.assumed_once, {one.id: one.rate for one in parts})
+    assert mean == pytest.approx(0.4)
+    # The product's moments: E(X^2) of a Beta is (a + 1) / (a + b + 1) times its mean.
+    sd = (0.8 * 9 / 11 * 0.5 * 6 / 11 - 0.16) ** 0.5
+    assert low == pytest.approx(0.4 - 1.645 * sd, abs=0.03)
+    assert high == pytest.approx(0.4 + 1.645 * sd, abs=0.03)
+    assert together(report.assumed_once, {one.id: one.rate for one in parts}) == (mean, low, high)
+    assert together((), {}) is None
+
+
+def test_a_variant_is_set_against_the_protocol_as_written(protocol, cohort):
+    @fz.exclusion("E9", "mild allergy, our own")
+    def mild(mild_allergy):
+        """Ours."""
+        return mild_allergy
+
+    changed = protocol.with_thresholds(min_platelets=10, allergy_rule="any").without("E1").adding(mild)
+    report = build_report(fz.screen(cohort, changed), cohort, generated_on="2025-07-01")
+    plain = build_report(fz.screen(cohort, protocol), cohort, generated_on="2025-07-01")
+    assert report.as_written == (1, 2) == (plain.n_confirmed, plain.n_possible)
+    assert plain.as_written is None
+    assert report.title.endswith("(variant)")
+    assert [(w.id, w.name, w.before) for w in report.waived_rows] == [("E1", "allergy", "E9")]
+    page = " ".join(render_html(report).split())
+    assert "<title>Feasibility of DEMO: A demo (variant)</title>" in page
+    assert "Protocol as written: 1 confirmed, 2 possible." in page
+    assert "platelets: lower limit 10 instead of 30 ×10⁹/L" in page
+    assert "waived: E1 Allergy" in page
+    assert "waived in this run: excludes nobody" in page
+    assert page.index("Protocol as written:") < page.index("How many patients could join")
+
+
+def test_added_criteria_may_replace_a_clause_in_a_variant(protocol, cohort):
+    @fz.inclusion("I2", "signed consent")
+    def consent(mild_allergy):
+        """Ours."""
+        return ~mild_allergy
+
+    report = build_report(fz.screen(cohort, protocol.adding(consent)), cohort, generated_on="2025-07-01")
+    assert report.as_written == (1, 2)
+
+
+def test_other_readings_one_at_a_time(protocol, cohort):
+    allergic = cohort.assign(mild_allergy=pd.array([True, False, None, False, False], dtype="boolean"))
+    (row,) = build_report(fz.screen(allergic, protocol), allergic, generated_on="2025-07-01").readings
+    assert (row.name, row.value, row.in_force, row.criteria) == ("allergy_rule", "any", "severe", ("E1",))
+    assert (row.n_confirmed, row.n_possible, row.more_confirmed, row.more_possible) == (0, 1, -1, -1)
+    without = allergic.drop(columns="mild_allergy")
+    (row,) = build_report(fz.screen(without, protocol), without, generated_on="2025-07-01").readings
+    assert row.lacks == ("mild_allergy",)
+
+
+def test_origin_and_the_choices_left(report):
+    settings = {s.name: s for s in report.settings}
+    assert [settings[n].ours for n in ("min_hemoglobin", "allergy_rule")] == [False, True]
+    assert settings["allergy_rule"].choices == "any"
+    assert "1 of the 3 thresholds and readings are ours: the text leaves them open." in render_html(report)
+
+
+def test_synthetic_rows_are_said(protocol, cohort):
+    made = cohort.assign(synthetic=pd.array([True] * 5, dtype="boolean"))
+    report = build_report(fz.screen(made, protocol), made, generated_on="2025-07-01")
+    page = render_html(report)
+    assert "Synthetic data: nobody on this page is a patient." in page
+    assert report.provenance["Synthetic rows"] == "5 of 5: made by a generator, not patients"
+    some = made.assign(synthetic=pd.array([True, None, False, False, False], dtype="boolean"))
+    page = render_html(build_report(fz.screen(some, protocol), some, generated_on="2025-07-01"))
+    assert "Synthetic rows: 1 of the 5 on this page are no patients." in page
+
+
+def test_a_summary_is_never_called_the_registered_text(protocol, cohort):
+    summary = dataclasses.replace(protocol, verbatim=False)
+    page = render_html(build_report(fz.screen(cohort, summary), cohort, generated_on="2025-07-01"))
+    assert "A summary in our words, not the registered text." in page
+    assert "Summary of the protocol" in page
+    for claim in ("word for word", "The protocol says", "Registered text", "the protocol’s words", "are quoted"):
+        assert claim not in page
+
+
+def test_ready_made_columns_are_the_hospitals_statement(report):
+    assert not report.built
+    assert report.build_settings == ()
+    assert "The columns came ready-made" in render_html(report)
 
 
 def test_only_columns_that_matter_are_listed(report):
@@ -131,7 +238,7 @@ def test_missing_columns_changed_thresholds_and_waived_criteria(protocol, cohort
     assert [(s.name, s.value, s.protocol) for s in report.changed] == [("min_hemoglobin", 80, 60)]
     assert report.waived == ("E1",)
     assert [c.says for c in report.clauses] == ["partly", "no", "waived"]
-    assert report.clauses[0].why_unknown == "Platelets 100\u00a0%: the file lacks platelets_10e9_l"
+    assert report.clauses[0].causes[0].parts == ((3, "not in the file"),)
     assert "waived in this run" in render_html(report)
 
 

@@ -10,6 +10,7 @@ import pytest
 from feasibility.report import html
 from feasibility.report.data import (
     AssumedRow,
+    CauseRow,
     ClauseRow,
     CriterionRow,
     MissingColumn,
@@ -19,6 +20,7 @@ from feasibility.report.data import (
 )
 from feasibility.report.html import folded_columns, merged_settings, render_html
 
+EMPTY = (CauseRow("hemoglobin_g_l", "Haemoglobin.", ((320, "not recorded"),)),)
 VOID = {"meta", "br", "wbr", "link", "img", "hr"}
 
 
@@ -83,7 +85,7 @@ def report():
         "I4": CriterionRow("I4", "age", "Age ≥18 and ≤70 years, any gender;", "Completed years.", 1000, 200, 0),
         "I5": CriterionRow(
             "I5.1", "hemoglobin", "hemoglobin > 60g/L", "Strictly above.\n\nNot ``carried_forward``.", 730, 150, 320,
-            columns=("hemoglobin_g_l",), settings=(hb, back), why_unknown="hemoglobin_g_l is empty",
+            columns=("hemoglobin_g_l",), settings=(hb, back), causes=EMPTY,
         ),
         "E7": CriterionRow("E7", "transplant_not_settled", "Recipients", "Settled.", 100, 0, 1100,
                            settings=(dataclasses.replace(back, criterion="E7"),)),
@@ -103,7 +105,7 @@ def report():
             ClauseRow("I4", "inclusion", "Age ≥18 and ≤70 years, any gender;", "assessable", (criteria["I4"],),
                       n_pass=1000, n_fail=200),
             ClauseRow("I5", "inclusion", "hemoglobin > 60g/L & more", "assessable", (criteria["I5"],), waived=("I5.2",),
-                      n_pass=730, n_fail=150, n_unknown=320, why_unknown="hemoglobin_g_l is empty"),
+                      n_pass=730, n_fail=150, n_unknown=320, causes=EMPTY),
             ClauseRow("I7", "inclusion", "Voluntary <participation>", "not assessable", assumed=(assumed,)),
             ClauseRow("E7", "exclusion", "Recipients <of> transplantation", "assessable", (criteria["E7"],),
                       n_pass=100, n_unknown=1100),
@@ -177,6 +179,7 @@ def test_sections_stand_in_order_with_their_headings(report):
     assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
     named = [a["aria-labelledby"] for tag, a in page.elements if tag == "section"]
     assert named == [
+        "variant",
         "summary",
         "matrix",
         "funnel",
@@ -209,9 +212,13 @@ def test_a_missing_value_and_its_date_are_one_line(lacking):
 
 def test_summary_says_the_pair_and_defines_the_words(report):
     words = Page(render_html(report)).words()
-    assert "The number that could join lies between 30 and 900" in words
-    assert "No criterion is known to fail, but something may still be unknown." in words
-    assert "Age (I4): 200 patients fail it" in words
+    assert words.index("Confirmed 30 2.5 %") < words.index("Possible at most 900 75 %")
+    assert "An upper limit, not an estimate; poorer records raise it." in words
+    assert "all inclusion criteria are met and no exclusion criterion applies" in words
+    assert "Age (I4): 200 patients excluded by it, 58 % of the loss; waived alone: +120 confirmed" in words
+    assert "is not yet applied to any number above" in words
+    assert "Index date: not stated" not in words
+    assert "A count on one day, not a rate per month" in words
     assert "Transplant not settled (E7): unknown for 1,100 of 1,200 patients (92 %)" in words
 
 
@@ -230,7 +237,7 @@ def test_clauses_carry_words_reading_and_counts(report):
     assert "<blockquote>hemoglobin &gt; 60g/L &amp; more</blockquote>" in text
     assert "Strictly above." in words
     assert "<code>carried_<wbr>forward</code>" in text
-    assert "730 satisfied, 150 failed, 320 unknown: hemoglobin_g_l is empty" in words
+    assert "730 pass, 150 excluded, 320 unknown. Unknown because: Haemoglobin hemoglobin_g_l: 320 not recorded" in words
     assert "I5.2 is left out of this run." in words
 
 
@@ -239,8 +246,8 @@ def test_changed_thresholds_are_marked_and_come_first(report):
     assert [row["setting"].name for row in rows] == ["min_hemoglobin", "max_days_back"]
     assert rows[1]["criteria"] == ["I5.1", "E7"]
     words = Page(render_html(report)).words()
-    assert "This is not the protocol as written" in words
-    assert "is 80 g/L instead of 60" in words
+    assert "A variant, not the protocol as written" in words
+    assert "hemoglobin: lower limit 80 instead of 60 g/L" in words
 
 
 def test_assumptions_stand_apart_with_their_rates(report):
@@ -251,7 +258,7 @@ def test_assumptions_stand_apart_with_their_rates(report):
 def test_data_notes_and_provenance(lacking, report):
     assert "converted from g/dL 1,180" in Page(render_html(lacking)).words()
     words = Page(render_html(report)).words()
-    assert "No value was converted, filled or set aside." in words
+    assert "names no value that was converted, filled or set aside" in words
     assert "Protocol fingerprint abc123" in words
 
 
@@ -260,8 +267,9 @@ def test_a_report_of_nobody_eligible_and_nothing_unknown(report):
         report, n_possible=0, n_confirmed=0, clauses=report.clauses[:1], impact=costs().assign(gain_possible=0)
     )
     words = Page(render_html(none)).words()
-    assert "lies between 0 and 0." in words
-    assert "waived alone it would bring nobody back" in words
+    assert "Possible at most 0 0 %" in words
+    assert "waived alone: +120 confirmed, 0 possible" in words
+    assert "0 of the 1,200 excluded (0 %) fail exactly one criterion" in words
     assert "Everything is known." in words
     assert "What no patient table can tell" not in words
 
@@ -286,3 +294,31 @@ def test_colours_of_the_style_sheet_have_contrast():
     for ink in ("ink", "muted", "rust", "blue"):
         for paper in ("#ffffff", found["sand"], found["faint"]):
             assert (luminance(paper) + 0.05) / (luminance(found[ink]) + 0.05) >= 4.5
+
+
+def test_words_that_belong_to_inclusions_are_kept_from_exclusions(lacking):
+    text = Page(render_html(lacking)).words()
+    assert not re.search(r"satisf|\bfailed\b|must not be met|Shapley value of the loss", text)
+    assert "Exclusion criteria, must not apply" in text
+
+
+def test_only_one_reason_is_counted_not_claimed(report):
+    words = Page(render_html(report)).words()
+    assert "250 of the 300 excluded (83 %) fail exactly one criterion" in words
+    assert "175 58 %" in words
+
+
+def test_counts_stand_beside_their_shares(report):
+    assert "1,000 83 % 200 17 % 0 0 %" in Page(render_html(report)).words()
+
+
+def test_without_an_index_date_the_page_says_so(report):
+    words = Page(render_html(dataclasses.replace(report, index_date=""))).words()
+    assert "Index date: not stated" in words
+
+
+def test_the_footer_of_printed_pages_cannot_break_out_of_the_style_sheet(report):
+    rule = str(html.running_footer("a", '</style><b>"', "f"))
+    assert "<" not in rule
+    assert '"a"' in rule
+    assert "counter(page)" in rule

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "engine": {*BASE, "patterns"},
     "cohort": BASE,
     "protocol": {*BASE, "engine"},
+    "sources": {*BASE, "cohort"},
     "synthetic": {*BASE, "cohort"},
     "screening": {*BASE, "patterns", "engine", "cohort", "protocol"},
     "analysis": {*BASE, "patterns", "engine", "screening", "protocol"},

@@ -176,7 +176,7 @@ class Answers:
         if not len(cohort):
             return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
         alone = _alone(criterion, self.protocol)
-        found = screen(cohort, alone, missing_columns=self.missing_columns, check=not known and rows is None)
+        found = screen(cohort, alone, missing_columns=self.missing_columns, check=not known)
         return found.failed[:, 0] != 0, found.unknown[:, 0] != 0
 
     def _reference(self, criterion: Criterion) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +191,10 @@ class Answers:
         readings = frozenset((s.name, criterion.values[s.name]) for s in criterion.settings if s.is_reading)
         key = criterion.function, readings
         if key not in self._trust:
-            base = self._base.get(key_of(criterion))
+            same = [c for c in self.protocol.assessable if c.function is criterion.function]
+            known = same[0].with_thresholds(**dict(readings)) if same else criterion
+            base = self._base.get(key_of(known))
+            criterion = criterion if base is None else known
             got = self._evaluate(criterion)
             if got is None:
                 self._trust[key] = False

@@ -188,12 +188,14 @@ def test_an_added_criterion_is_evaluated_once_and_checked():
     assert what_if.counts(TWO.adding(old)) == (0, 2)
     assert what_if.counts(TWO.adding(old).with_thresholds(max_ok=75)) == (1, 3)
 
-    def holes_decide(age_years, *, limit: int = 60):
-        return (age_years > limit) == (age_years > limit)
 
-    leaky = exclusion("E2", "leaky")(holes_decide)
-    expected = fz.screen(PEOPLE, TWO.adding(leaky), check=False).patterns()
-    assert what_if.counts(TWO.adding(leaky)) == (expected.n_confirmed, expected.n_possible)
+def test_an_added_criterion_in_which_a_hole_decides_is_refused():
+    @exclusion("E1", "leaky")
+    def leaky(age_years, *, limit: int = 60):
+        return getattr(age_years > limit, "fill" + "na")(False)
+
+    with pytest.raises(fz.ScreeningError, match="missing it still answers"):
+        WhatIf(PEOPLE, TWO).counts(TWO.adding(leaky))
 
 
 def test_a_batch_takes_a_table_or_scenarios():

@@ -46,6 +46,9 @@ class ColumnReader(TimeReader):
         if entry.date and is_time(column) and not column.dated:
             return self._since(column, entry, entry.date)
         raw = self._raw(entry)
+        if entry.constant is not None:
+            why = f"the mapping states {entry.constant!r} for every patient"
+            self.log.note(entry.name, "", "stated", why, np.ones(self.n, dtype=bool))
         if raw.kind == "date" and column.name.startswith(("days_since_", "months_since_")):
             return self._since(column, entry, raw.name)
         values = self._plain(column, entry, raw)
@@ -79,8 +82,6 @@ class ColumnReader(TimeReader):
 
     def _raw(self, entry: ColumnOptions) -> Raw:
         if entry.constant is not None:
-            why = f"the mapping states {entry.constant!r} for every patient"
-            self.log.note(entry.name, "", "stated", why, np.ones(self.n, dtype=bool))
             text = pa.array(
                 ["yes" if entry.constant is True else "no" if entry.constant is False else str(entry.constant)]
             )

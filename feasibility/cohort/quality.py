@@ -86,6 +86,8 @@ class QualityReport:
             if column.companion and column.companion in self.cohort:
                 values = self.cohort[column.companion].dropna().to_numpy(dtype=float)
                 values = values[np.isfinite(values)]
+                if not len(values):
+                    continue
                 rows[name] = {"unit": column.dated, "n": len(values), **_summary(values)}
         return pd.DataFrame.from_dict(rows, orient="index")
 

@@ -130,3 +130,18 @@ def test_the_dictionary_speaks_in_words():
     assert "Int64" not in page
     assert "Whole number" in page
     assert page.index("Columns this trial reads") < page.index("Other columns")
+
+
+def test_a_page_for_a_table_with_no_value_of_a_kind():
+    """A column that exists only as a stated constant, or that nobody has a value of, must not break the page."""
+    frame = pd.DataFrame({"patient_id": ["a", "b"], "sex": ["f", "m"], "hemoglobin_g_l": ["", ""]})
+    mapping = {
+        "file": {"index_date": "2025-06-30"},
+        "columns": {"hemoglobin_g_l": {"from": "hemoglobin_g_l", "days_since": 0}, "age_years": {"constant": 40}},
+    }
+    found = fz.quality_report(fz.as_cohort(frame, COLUMNS, mapping=mapping), COLUMNS)
+    assert found.ages().empty
+    assert "<table" in render_quality(found)
+    stated = found.events[found.events.kind == "stated"]
+    assert stated.column.tolist() == ["age_years"]
+    assert stated.n.tolist() == [2]

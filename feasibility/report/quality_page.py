@@ -50,7 +50,7 @@ def render_quality(quality: Any, *, source: str = "") -> str:
     return environment().get_template("quality.html").render(
         quality=quality, source=source or quality.source, figures=figures,
         columns=columns, full=list(full), n_synthetic=_synthetic(quality.cohort),
-        absent=[c for c in quality.columns.index if c not in quality.present],
+        absent=[c for c in quality.columns.index if c not in quality.present and c != "synthetic"],
         events=events.sort_values(["kind", "column"], kind="stable").to_dict("records"),
         ages=quality.ages().rename_axis("column").reset_index().to_dict("records"),
     )  # fmt: skip

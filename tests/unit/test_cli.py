@@ -96,6 +96,22 @@ def test_synthetic_registry(tmp_path):
     assert len(pd.read_csv(path)) == 30
 
 
+def test_build_from_events_then_screen(tmp_path):
+    from feasibility.trials.aml_events_native import write_native
+    from feasibility.trials.aml_registry import synthetic_registry
+
+    write_native(synthetic_registry(80, seed=4), tmp_path / "extract")
+    cohort = tmp_path / "cohort.parquet"
+    done = feasibility("build", tmp_path / "extract", *SEED, "--index-date", "2025-06-30", "-o", cohort)
+    assert done.returncode == 0, done.stderr
+    assert "80 patients on 2025-06-30" in done.stdout
+    assert "PATIENT-LEVEL" in done.stdout
+    assert json.loads(feasibility("screen", cohort, *SEED, "--json").stdout)["n_patients"] == 80
+    wrong = feasibility("build", tmp_path / "extract", *SEED, "--index-date", "2025-06-30", "-o", cohort, "-f", "ompo")
+    assert wrong.returncode == 2
+    assert "Did you mean 'omop'" in wrong.stderr
+
+
 def test_a_trial_by_its_path():
     folder = ROOT / "examples" / "emperor"
     done = feasibility("screen", folder / "emperor_cohort.csv", "--trial", folder / "emperor_reduced.py", "--json")

@@ -1,6 +1,6 @@
 """From lab rows to the laboratory columns: ours against a hand-written DuckDB query and a pandas sort-and-groupby.
 
-``python bench/build.py [patients] [lab rows]``; 1,000,000 and 20,000,000 by default. All three start from the same
+``run(1_000_000, 20_000_000)`` is the large run. All three start from the same
 typed table in DuckDB, answer for the same analytes and 90 days, and must agree on the number of cells. Medians of three
 interleaved runs. Ours also converts units per spelling, sets impossible values aside, breaks ties, and tells stale from
 missing: the others do not.
@@ -8,13 +8,12 @@ missing: the others do not.
 
 from __future__ import annotations
 
-import statistics
-import sys
-import time
+from functools import partial
 
 import ibis
 import numpy as np
 
+from bench.timing import interleaved, table
 from feasibility.cohort.build import build_cohort
 from feasibility.cohort.index_dates import as_of
 from feasibility.sources.events import TABLES, empty_table
@@ -102,21 +101,12 @@ def ours(extract: Extract) -> int:
     return int(sum(cohort[name].notna().sum() for name, *_ in CODES.values()))
 
 
-def main(patients: int = 1_000_000, rows: int = 20_000_000) -> None:
+def run(patients: int = 200_000, rows: int = 4_000_000) -> str:
+    """Building the laboratory columns against a hand-written DuckDB query and pandas, as text."""
     extract = make(patients, rows)
-    times: dict[str, list[float]] = {"ours": [], "by hand": [], "pandas": []}
-    cells = {}
-    for _ in range(3):
-        for name, run in (("ours", ours), ("by hand", by_hand), ("pandas", by_pandas)):
-            start = time.perf_counter()
-            cells[name] = run(extract)
-            times[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(values) for name, values in times.items()}
-    for name in times:
-        sys.stdout.write(f"{name:10} {median[name]:8.2f} s   {cells[name]:,} cells\n")
-    ratios = median["ours"] / median["by hand"], median["pandas"] / median["ours"]
-    sys.stdout.write(f"ours / by hand {ratios[0]:.2f}   pandas / ours {ratios[1]:.1f}\n")
-
-
-if __name__ == "__main__":
-    main(*(int(a) for a in sys.argv[1:]))
+    contenders = {"hand-written DuckDB query": by_hand, "build_cohort": ours, "pandas sort and group": by_pandas}
+    seconds, cells = interleaved({name: partial(one, extract) for name, one in contenders.items()}, rounds=3)
+    if len(set(cells.values())) != 1:
+        raise AssertionError(f"the contenders fill different numbers of cells: {cells}")
+    title = f"Building laboratory columns, {patients:,} patients, {rows:,} results"
+    return table(title, seconds, "hand-written DuckDB query")

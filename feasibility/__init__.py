@@ -17,7 +17,7 @@ _WHERE = {
     "errors": (
         "FeasibilityError", "CohortError", "ReadError", "ProtocolError", "ScreeningError", "ReconciliationError",
     ),
-    "cohort.schema": ("Column", "CohortTable", "Fill"),
+    "cohort.schema": ("BuildStep", "Column", "CohortTable", "Fill"),
     "cohort.read": ("read_cohort", "as_cohort"),
     "cohort.write": ("write_cohort",),
     "sources.native": ("read_extract",),

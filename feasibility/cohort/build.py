@@ -16,29 +16,26 @@ from feasibility.cohort.event_rows import BUILD_REASONS, CONFLICTING, DATE_IMPRE
 from feasibility.cohort.exposure import build_exposure
 from feasibility.cohort.fills import apply_fills
 from feasibility.cohort.function import build_function
-from feasibility.cohort.history import build_history
 from feasibility.cohort.index_dates import IndexDates
 from feasibility.cohort.once import build_once
 from feasibility.cohort.parse import MISSING
 from feasibility.cohort.raw import BuildRecord
 from feasibility.cohort.read import installed_columns
-from feasibility.cohort.schema import DTYPES, STRING, CohortTable
+from feasibility.cohort.schema import DTYPES, STRING, BuildStep, CohortTable
 from feasibility.cohort.serology import build_serology
-from feasibility.cohort.transplant import build_transplant
 from feasibility.cohort.window_events import build_labs
 from feasibility.cohort.words import fold
 from feasibility.errors import CohortError, did_you_mean
 
-STEPS: tuple[tuple[str, Callable[[Rows], None]], ...] = (
-    ("laboratory", build_labs),
-    ("serology", build_serology),
-    ("diagnoses", build_once),
-    ("allergies", build_allergies),
-    ("history", build_history),
-    ("function", build_function),
-    ("medication", build_exposure),
-    ("transplantation", build_transplant),
+STEPS = (
+    BuildStep("laboratory", build_labs),
+    BuildStep("serology", build_serology),
+    BuildStep("diagnoses", build_once),
+    BuildStep("allergies", build_allergies),
+    BuildStep("function", build_function),
+    BuildStep("medication", build_exposure),
 )
+"""The steps of general medicine; those of a disease are declared beside its columns."""
 
 
 def build_cohort(
@@ -84,9 +81,10 @@ def build_cohort(
         rows.note("", "left_out", reason, n)
     try:
         _people(rows)
-        for i, (name, step) in enumerate(STEPS):
-            report(name, (i + 1) / (len(STEPS) + 2))
-            step(rows)
+        steps = (*STEPS, *columns.steps)
+        for i, step in enumerate(steps):
+            report(step.name, (i + 1) / (len(steps) + 2))
+            step.run(rows)
     finally:
         rows.close()
     report("fills", 0.95)

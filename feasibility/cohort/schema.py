@@ -125,8 +125,20 @@ class Column:
 
 
 @dataclass(frozen=True)
+class BuildStep:
+    """How columns of a disease are made from a hospital's events: ``run(rows)`` fills some of ``rows.built``.
+
+    Declared beside the columns it fills, so that a trial brings its own medicine and the builder knows none of it.
+    ``name`` is what the progress bar shows. See ``feasibility.cohort.event_rows.Rows`` for what ``rows`` offers.
+    """
+
+    name: str
+    run: Callable[[Any], None]
+
+
+@dataclass(frozen=True)
 class CohortTable:
-    """A set of declared columns.
+    """A set of declared columns, with the steps that build those which need more than their declaration says.
 
     >>> table = CohortTable([Column(name="age_years", dtype="Int64", doc="Completed years at the index date.")])
     >>> list(table)
@@ -134,8 +146,9 @@ class CohortTable:
     """
 
     columns: tuple[Column, ...]
+    steps: tuple[BuildStep, ...] = ()
 
-    def __init__(self, columns: Iterable[Column]):
+    def __init__(self, columns: Iterable[Column], steps: Iterable[BuildStep] = ()):
         by_name: dict[str, Column] = {}
         for column in columns:
             for one in (column, column._companion()) if column.dated else (column,):
@@ -143,6 +156,7 @@ class CohortTable:
                     raise CohortError(f"Column {one.name!r} is declared twice, differently.")
         object.__setattr__(self, "columns", tuple(by_name.values()))
         object.__setattr__(self, "_by_name", by_name)
+        object.__setattr__(self, "steps", tuple(dict.fromkeys(steps)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
@@ -160,7 +174,7 @@ class CohortTable:
             raise CohortError(f"No column {name!r} is declared.{did_you_mean(name, self._by_name)}") from None
 
     def __or__(self, other: CohortTable) -> CohortTable:
-        return CohortTable((*self.columns, *other.columns))
+        return CohortTable((*self.columns, *other.columns), (*self.steps, *other.steps))
 
     @staticmethod
     def base_name(name: str) -> str:
@@ -169,7 +183,7 @@ class CohortTable:
 
     def select(self, names: Iterable[str]) -> CohortTable:
         """The named columns only; companions follow their column."""
-        return CohortTable(self[name] for name in names)
+        return CohortTable((self[name] for name in names), self.steps)
 
     def settings(self) -> dict[str, Any]:
         """Every build setting with its default, named ``column.setting``."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from feasibility.bounded import Range
 from feasibility.cohort.common import GENERAL, INF, OBSERVED, PER_LITRE, lab
-from feasibility.cohort.schema import CohortTable, Column, Fill
+from feasibility.cohort.schema import BuildStep, CohortTable, Column, Fill
+from feasibility.trials.aml_history import build_history
+from feasibility.trials.aml_transplant import build_transplant
 
 REMISSION = ("CR_MRDneg", "CR", "CRh", "CRi")
 RESPONSES = (*REMISSION, "MLFS", "PR", "NR", "PD")
@@ -153,5 +155,7 @@ PLANNED_DRUGS = (
            doc="Severe reaction to a drug of the class of a planned one."),
 )  # fmt: skip
 
-AML_COLUMNS = GENERAL | CohortTable((*T_CELLS, *HISTORY, *ANTIGEN, *TRANSPLANT, *PLANNED_DRUGS))
+STEPS = (BuildStep("history of the leukaemia", build_history), BuildStep("transplantation", build_transplant))
+
+AML_COLUMNS = GENERAL | CohortTable((*T_CELLS, *HISTORY, *ANTIGEN, *TRANSPLANT, *PLANNED_DRUGS), STEPS)
 """The patient table of the AML trials."""

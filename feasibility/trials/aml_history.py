@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from feasibility.cohort import windows
-from feasibility.cohort.courses import count_courses, last_relapse, phase_of, read_courses
 from feasibility.cohort.event_rows import STALE, Rows, each
 from feasibility.cohort.parse import MISSING
 from feasibility.cohort.words import fold
+from feasibility.trials.aml_courses import count_courses, last_relapse, phase_of, read_courses
 
 REMISSION = ("CR_MRDneg", "CR", "CRh", "CRi")
 RANKED = (*REMISSION, "MLFS", "PR", "NR", "PD")

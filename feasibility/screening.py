@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from feasibility.bounded import UPPER
+from feasibility.cohort.batches import ParquetCohort, repeated
+from feasibility.cohort.prepared import PreparedCohort, open_prepared
 from feasibility.cohort.schema import DTYPES, STRING
 from feasibility.cohort.values import check_values
-from feasibility.engine.blocks import Evaluator
-from feasibility.engine.guards import check_holes, sample_rows
+from feasibility.engine.arrow import Batch
+from feasibility.engine.blocks import Pandas, Prepared, count_codes, statuses, unable, unpack
+from feasibility.engine.guards import check_criteria, sample_prepared, sample_rows
 from feasibility.engine.pandas_engine import missing_column_message
 from feasibility.errors import ScreeningError
-from feasibility.patterns import WORD, CriterionLabel, PatternTable, count
+from feasibility.patterns import CriterionLabel, PatternTable, count
 from feasibility.protocol.protocol import Protocol
 
+TWICE = (
+    "{n} rows belong to patients that occur more than once{example}."
+    " A screening counts patients: keep one row, at one index date, for each."
+)
+MERGE_AT = 4_000_000
+"""Patterns of single batches that may wait before they are added up."""
 ELIGIBLE, UNDETERMINED, INELIGIBLE = "eligible", "undetermined", "ineligible"
 
 
@@ -125,17 +135,10 @@ def screen(
     if absent:
         needed = needed.assign(**{name: _all_unknown(protocol, name, needed.index) for name in absent})
     criteria = protocol.assessable
-    evaluator = Evaluator(needed, protocol.reads)
-    sample = sample_rows(needed) if check else None
-    words = max(1, -(-len(criteria) // WORD))
-    failed, unknown = (np.zeros((len(needed), words), dtype=np.uint64) for _ in range(2))
-    for i, criterion in enumerate(criteria):
-        if progress:
-            progress(f"{criterion.id} {criterion.name}", i / len(criteria))
-        if check:
-            check_holes(criterion, sample)
-        for packed, mask in zip((failed, unknown), evaluator.statuses(criterion), strict=True):
-            packed[:, i // WORD] |= mask.astype(np.uint64) << np.uint64(i % WORD)
+    if check:
+        check_criteria(criteria, sample_rows(needed), progress)
+    codes, on_pandas = statuses(Pandas(needed, protocol.reads), criteria, progress=progress)
+    failed, unknown = unpack(codes, len(criteria))
     if progress:
         progress("done", 1.0)
     return Screening(
@@ -145,22 +148,102 @@ def screen(
         failed=failed,
         unknown=unknown,
         missing_columns=absent,
-        on_pandas=tuple(evaluator.on_pandas),
+        on_pandas=tuple(on_pandas),
         strata=_strata(cohort, protocol, strata),
         header=_header(cohort.attrs.get("feasibility", {}), protocol),
     )
 
 
-def count_patterns(table, protocol: Protocol) -> PatternTable:
-    """The pattern table of an Ibis table (DuckDB, PostgreSQL, ...): nothing but counts leaves the database.
+def count_patterns(
+    source,
+    protocol: Protocol,
+    *,
+    missing_columns: str = "error",
+    check: bool = True,
+    progress: Callable[[str, float], None] | None = None,
+) -> PatternTable:
+    """The pattern table of patients wherever they are: nothing but counts is kept.
 
-    The table has the declared column names, one row a patient. Raises ScreeningError for a missing column, and for a
-    criterion that the database cannot express.
+    ``source`` is a cohort (pandas, or prepared), the path of a prepared cohort (.arrow), of a Parquet file or a folder
+    of them (read batch by batch, so that it need not fit in memory), or an Ibis table (DuckDB, PostgreSQL, Spark: the
+    database counts). One row a patient, with the declared column names. ``header["route"]`` says which way was taken.
+    ``missing_columns`` and ``check`` are as for ``screen``; a database is not sampled.
+
+    Raises ScreeningError for a missing column, for patients that occur twice, and for a criterion that a database
+    cannot express.
     """
-    from feasibility.engine.ibis_engine import count_statuses
+    if isinstance(source, pd.DataFrame):
+        screening = screen(source, protocol, missing_columns=missing_columns, check=check, progress=progress)
+        return replace(screening.patterns(), header=screening.header | {"route": "pandas"})
+    if missing_columns not in ("error", "unknown"):
+        raise ScreeningError(f"missing_columns is {missing_columns!r}; it can be 'error' or 'unknown'.")
+    if isinstance(source, str | Path):
+        path = Path(source)
+        source = open_prepared(path) if path.suffix == ".arrow" else ParquetCohort(path, protocol.columns)
+    if isinstance(source, PreparedCohort):
+        _absent(source, protocol, missing_columns)
+        (codes, n), record, route = _count_prepared(source, protocol, check, progress), source.record, "prepared"
+        failed, unknown = unpack(codes, len(protocol.assessable))
+    elif isinstance(source, ParquetCohort):
+        _absent(source, protocol, missing_columns)
+        (codes, n), record, route = _count_parquet(source, protocol, check, progress), {}, "Parquet, batch by batch"
+        failed, unknown = unpack(codes, len(protocol.assessable))
+    else:
+        from feasibility.engine.ibis_engine import count_statuses
 
-    failed, unknown, n = count_statuses(table, protocol)
-    return count(_labels(protocol), failed, unknown, weights=n, header=_header({}, protocol))
+        failed, unknown, n = count_statuses(source, protocol)
+        record, route = {}, f"database ({source.get_backend().name})"
+    if progress:
+        progress("done", 1.0)
+    return count(_labels(protocol), failed, unknown, weights=n, header=_header(record, protocol) | {"route": route})
+
+
+def _count_prepared(source: PreparedCohort, protocol: Protocol, check: bool, progress):
+    if source.repeated:
+        raise ScreeningError(TWICE.format(n=source.repeated, example=""))
+    if check:
+        keys = {c.id: repr(c.signature()) for c in protocol.assessable}
+        unproved = [c for c in protocol.assessable if keys[c.id] not in source.checked]
+        if unproved:
+            check_criteria(unproved, sample_prepared(source, protocol.reads), progress)
+            source.checked.update(keys.values())
+    codes, _ = statuses(Prepared(source, protocol.reads), protocol.assessable, progress=progress)
+    return count_codes(codes)
+
+
+def _count_parquet(source: ParquetCohort, protocol: Protocol, check: bool, progress):
+    """Batch by batch; what is kept grows with the patterns, not with the patients (with the guard, 8 bytes a patient
+    more, to see that none occurs twice)."""
+    criteria, slow, hashes, found, waiting = protocol.assessable, None, [], [], 0
+    for table, done in source.batches(protocol.reads, ids=check):
+        if check and "patient_id" in table.column_names:
+            hashes.append(pd.util.hash_array(table["patient_id"].to_numpy()))
+        batch = Batch(table, protocol.reads)
+        if slow is None:
+            slow = unable(batch, criteria)
+            if check:
+                check_criteria(criteria, sample_rows(batch.frame(slice(0, min(batch.n, 100_000)))[_names(batch)]))
+        codes, _ = statuses(batch, criteria, small=0, slow=slow)
+        found.append(count_codes(codes))
+        waiting += len(found[-1][1])
+        if waiting > MERGE_AT:
+            found, waiting = [_merged(found)], 0
+        if progress:
+            progress("counting", done)
+    n = repeated(hashes)
+    if n:
+        raise ScreeningError(TWICE.format(n=n, example=""))
+    if not found:
+        raise ScreeningError("The cohort is empty: there is no patient to screen.")
+    return _merged(found)
+
+
+def _names(batch: Batch) -> list[str]:
+    return [p for n in batch.names for p in (n, n + UPPER) if batch.has(p)]
+
+
+def _merged(found: list) -> tuple[np.ndarray, np.ndarray]:
+    return count_codes(np.concatenate([k for k, _ in found]), np.concatenate([n for _, n in found]))
 
 
 def _labels(protocol: Protocol) -> tuple[CriterionLabel, ...]:
@@ -180,10 +263,8 @@ def _check_rows(cohort) -> pd.Index:
         index = index.get_level_values("patient_id")
     if index.has_duplicates:
         twice = int(index.duplicated(keep=False).sum())
-        raise ScreeningError(
-            f"{twice} rows belong to patients that occur more than once (for example {index[index.duplicated()][0]!r})."
-            " A screening counts patients: keep one row, at one index date, for each."
-        )
+        example = f" (for example {index[index.duplicated()][0]!r})"
+        raise ScreeningError(TWICE.format(n=twice, example=example))
     return index
 
 

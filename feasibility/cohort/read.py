@@ -38,7 +38,7 @@ def read_cohort(
 
     Parameters
     ----------
-    path : the file.
+    path : the file; ``.arrow`` is a prepared cohort (``write_cohort``), taken as it is.
     columns : the declared columns to look for; by default those of every installed trial.
     mapping : a TOML file (or a dict) that says which file column is which, in which unit and with which codes. File
         columns named like declared ones are used without it.
@@ -61,12 +61,25 @@ def read_cohort(
     CohortError
         For a mapping or setting that does not fit the declarations.
     """
+    if Path(path).suffix == ".arrow":
+        return _prepared(Path(path), mapping, index_date, settings)
     columns = installed_columns() if columns is None else columns
     checked = load_mapping(mapping, columns)
     report = progress or (lambda stage, share: None)
     plan = _Plan(columns, checked, index_date, str(Path(path).name))
     table = open_table(path, checked.file, plan.wanted, report)
     return _build(table, plan, settings, report)
+
+
+def _prepared(path: Path, mapping, index_date, settings) -> pd.DataFrame:
+    """A prepared cohort as pandas holds it: it was read and settled when it was written."""
+    from feasibility.cohort.prepared import open_prepared
+
+    if mapping is not None or index_date is not None or settings:
+        raise CohortError(
+            f"{path.name} is a prepared cohort: mapping, index date and settings were applied when it was written."
+        )
+    return open_prepared(path).frame()
 
 
 def as_cohort(
@@ -192,19 +205,36 @@ def _build(table: RawTable, plan: _Plan, settings, progress) -> pd.DataFrame:
         "build_fingerprint": columns.fingerprint(in_force),
     }
     progress("fills", 0.95)
+    written = _written(table.attrs, in_force)
+    record |= {key: written[key] for key in CARRIED if key in written}
+    if len(frame) == written.get("n_rows"):
+        record["events"] = [*written.get("events", ()), *record["events"]]
     frame.attrs["feasibility"] = BuildRecord(record)
-    if not _filled_before(table.attrs, in_force):
+    if not written:
         frame = apply_fills(frame, columns, in_force, set_aside=_set_aside(statuses))
-    frame.attrs["feasibility"] = BuildRecord(frame.attrs["feasibility"] | {"unknown": _unknown(frame, statuses)})
+    unknown = _as_written(_unknown(frame, statuses), written.get("unknown", {}))
+    frame.attrs["feasibility"] = BuildRecord(frame.attrs["feasibility"] | {"unknown": unknown})
     progress("done", 1.0)
     physical = [n for name in columns for n in (name, name + UPPER) if n in frame.columns]
     return frame[physical]
 
 
-def _filled_before(attrs, settings: dict) -> bool:
-    """Whether the table is a cohort whose fills were done already, with these very settings."""
+CARRIED = ("built_from", "index_policy", "tables")
+"""What a cohort built from events still says of itself after it was written and read again."""
+
+
+def _written(attrs, settings: dict) -> dict:
+    """The record of a cohort whose fills were done already, with these very settings; empty for any other table."""
     written = attrs.get("feasibility") if isinstance(attrs, dict) else None
-    return bool(written) and written.get("settings") == settings
+    return written if written and written.get("settings") == settings else {}
+
+
+def _as_written(unknown: dict[str, dict[str, int]], written: dict) -> dict[str, dict[str, int]]:
+    """The reasons the written record gives for as many unknown cells; a file itself can only say "missing"."""
+    return {
+        name: written[name] if sum(written.get(name, {}).values()) == sum(reasons.values()) else reasons
+        for name, reasons in unknown.items()
+    }
 
 
 def _set_aside(statuses: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

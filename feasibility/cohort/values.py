@@ -27,7 +27,7 @@ def check_values(cohort: pd.DataFrame, columns: CohortTable | None) -> None:
             unknown = [c for c in codes if c not in declared.values]
             if unknown:
                 n = int(cohort[name].isin(unknown).fillna(False).sum())
-                _refuse(
+                refuse(
                     name, n, f"a code that is not declared ({len(unknown)} codes; known: {', '.join(declared.values)})"
                 )
 
@@ -38,24 +38,24 @@ def _check_numbers(cohort: pd.DataFrame, name: str, declared) -> None:
     values = column.to_numpy(dtype=float, na_value=0.0)
     nan = np.isnan(values)
     if nan.any():
-        _refuse(name, int(nan.sum()), "NaN that is not <NA>, which compares as False")
+        refuse(name, int(nan.sum()), "NaN that is not <NA>, which compares as False")
     if name + UPPER in cohort.columns:
         upper = cohort[name + UPPER].to_numpy(dtype=float, na_value=np.inf)
         reversed_ = ~missing & (values > upper)
         if reversed_.any():
-            _refuse(name, int(reversed_.sum()), "a lower bound above the upper one")
+            refuse(name, int(reversed_.sum()), "a lower bound above the upper one")
     if declared is None or missing.all():
         return
     if declared.dtype == "Int64" and column.dtype != "Int64":
         fractional = ~missing & np.isfinite(values) & (values != np.floor(values))
         if fractional.any():
-            _refuse(name, int(fractional.sum()), "a fraction where whole numbers are declared")
+            refuse(name, int(fractional.sum()), "a fraction where whole numbers are declared")
     if declared.hard is not None:
         low, high = declared.hard
         outside = ~missing & ((values < low) | (values > high))
         if outside.any():
-            _refuse(name, int(outside.sum()), f"a value outside {low:g} to {high:g}, which is impossible")
+            refuse(name, int(outside.sum()), f"a value outside {low:g} to {high:g}, which is impossible")
 
 
-def _refuse(name: str, n: int, what: str) -> None:
+def refuse(name: str, n: int, what: str) -> None:
     raise CohortError(f"Column {name!r}: {n:,} patients have {what}. {ADVICE}")

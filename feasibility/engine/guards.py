@@ -8,6 +8,7 @@ and a comparison on a two-valued dtype all break this, and so would silently cou
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -19,24 +20,51 @@ from feasibility.errors import ScreeningError
 ROWS = 2_000
 SWAPPED_ROWS = 250
 VALUES_PER_COLUMN = 12
+SEED = 20240901
 
 
-def sample_rows(cohort: pd.DataFrame, rows: int = ROWS, seed: int = 20240901) -> pd.DataFrame:
+def sample_rows(cohort: pd.DataFrame, rows: int = ROWS, seed: int = SEED) -> pd.DataFrame:
     """Up to ``rows`` seeded rows, one row for each distinct code, and one row about which nothing is known."""
-    n = len(cohort)
-    chosen = np.arange(n) if n <= rows else np.sort(np.random.default_rng(seed).choice(n, rows, replace=False))
     coded = [
         np.flatnonzero(~cohort[c].duplicated().to_numpy())[:50]
         for c in cohort.columns
-        if isinstance(cohort[c].dtype, pd.StringDtype) and n > rows
+        if isinstance(cohort[c].dtype, pd.StringDtype) and len(cohort) > rows
     ]
-    positions = np.unique(np.concatenate([chosen, *coded]))
-    sample = cohort.iloc[positions].reset_index(drop=True)
-    return pd.concat([sample, _empty_row(cohort)], ignore_index=True)
+    return with_empty_row(cohort.iloc[_positions(len(cohort), coded, rows, seed)])
+
+
+def sample_prepared(cohort, names, rows: int = ROWS, seed: int = SEED) -> pd.DataFrame:
+    """The same of a prepared cohort (``feasibility.cohort.prepared``)."""
+    names = [n for n in names if n in cohort]
+    coded = [
+        np.array([int((one.lower == code).argmax()) for code in range(len(one.words[:50]))], dtype=int)
+        for one in (cohort[n] for n in names)
+        if one.kind == "code" and cohort.n > rows
+    ]
+    return with_empty_row(cohort.frame(_positions(cohort.n, coded, rows, seed), names))
+
+
+def _positions(n: int, coded: list[np.ndarray], rows: int, seed: int) -> np.ndarray:
+    chosen = np.arange(n) if n <= rows else np.sort(np.random.default_rng(seed).choice(n, rows, replace=False))
+    return np.unique(np.concatenate([chosen, *coded]))
+
+
+def with_empty_row(sample: pd.DataFrame) -> pd.DataFrame:
+    """The rows, and one about which nothing is known."""
+    sample = sample.reset_index(drop=True)
+    return pd.concat([sample, _empty_row(sample)], ignore_index=True)
 
 
 def _empty_row(cohort: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({c: pd.array([pd.NA], dtype=cohort[c].dtype) for c in cohort.columns})
+
+
+def check_criteria(criteria, sample: pd.DataFrame, progress: Callable[[str, float], None] | None = None) -> None:
+    """``check_holes`` for each criterion."""
+    for i, criterion in enumerate(criteria):
+        if progress:
+            progress(f"{criterion.id} {criterion.name}", i / len(criteria))
+        check_holes(criterion, sample)
 
 
 def check_holes(criterion, sample: pd.DataFrame) -> None:

@@ -21,8 +21,10 @@ MAY_IMPORT = {
     "synthetic": {*BASE, "cohort"},
     "screening": {*BASE, "patterns", "engine", "cohort", "protocol"},
     "analysis": {*BASE, "patterns", "engine", "screening", "protocol"},
+    "missing": {*BASE, "patterns", "engine", "cohort", "screening", "protocol", "analysis"},
+    "enrollment": {*BASE, "patterns", "cohort", "screening", "protocol", "analysis", "missing", "sources"},
     "figures": {"errors"},
-    "report": {*BASE, "patterns", "analysis", "figures", "screening", "protocol"},
+    "report": {*BASE, "patterns", "analysis", "missing", "enrollment", "figures", "screening", "protocol"},
     "trials": {*BASE, "cohort", "protocol", "synthetic"},
     "widgets": {*BASE, "cohort", "analysis", "figures", "protocol", "screening", "report"},
 }

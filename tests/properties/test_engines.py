@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator as op
 from dataclasses import replace
 
 import ibis
@@ -9,10 +10,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import feasibility as fz
+from feasibility.cohort.prepared import open_prepared, prepare, write_prepared
 from feasibility.cohort.schema import DTYPES
-from feasibility.engine.blocks import Evaluator
+from feasibility.engine.arrow import Batch
+from feasibility.engine.blocks import Pandas, Prepared, count_codes, statuses, unpack
 from feasibility.trials.aml_registry import synthetic_registry
 
 
@@ -89,17 +94,36 @@ READINGS = [
 ]
 
 
+SOURCES = {
+    "pandas": lambda cohort, names: Pandas(cohort, names),
+    "prepared": lambda cohort, names: Prepared(prepare(cohort), names),
+    "arrow": lambda cohort, names: Batch(pa.Table.from_pandas(cohort, preserve_index=False), names),
+}
+
+
+@pytest.fixture(scope="module")
+def two_blocks():
+    """Two blocks, the second not full, and every tenth haemoglobin too precise for a rank."""
+    cohort = synthetic_registry(70_000, seed=9).observed
+    fine = np.random.default_rng(1).uniform(40, 160, len(cohort))
+    return cohort.assign(hemoglobin_g_l=cohort["hemoglobin_g_l"].where(np.arange(len(cohort)) % 2 == 0, fine))
+
+
+@pytest.mark.parametrize("how", SOURCES)
 @pytest.mark.parametrize("change", READINGS, ids=lambda c: next(iter(c), "protocol"))
-def test_blocks_equal_pandas_for_every_criterion(change):
-    cohort = synthetic_registry(70_000, seed=9).observed  # two blocks, the second not full
+def test_blocks_equal_pandas_for_every_criterion(change, how, two_blocks):
     protocol = fz.load_trial("NCT06642025").with_thresholds(**change)
-    evaluator = Evaluator(cohort, protocol.reads, small=0)
-    for criterion in protocol.assessable:
-        failed, unknown = evaluator.statuses(criterion)
+    cohort = two_blocks.drop(columns="hemoglobin_g_l__upper", errors="ignore")
+    names = [n for n in protocol.reads if n in cohort]
+    codes, on_pandas = statuses(SOURCES[how](cohort, names), protocol.assessable, small=0)
+    failed, unknown = unpack(codes, len(protocol))
+    for i, criterion in enumerate(protocol.assessable):
         passes = criterion.passes(cohort)
-        np.testing.assert_array_equal(unknown, passes.isna().to_numpy(), err_msg=criterion.id)
-        np.testing.assert_array_equal(failed, (passes == False).fillna(False).to_numpy(bool), err_msg=criterion.id)  # noqa: E712
-    assert evaluator.on_pandas == []
+        bit = np.uint64(i)
+        np.testing.assert_array_equal(unknown[:, 0] >> bit & 1 == 1, passes.isna().to_numpy(), err_msg=criterion.id)
+        expected = (passes == False).fillna(False).to_numpy(bool)  # noqa: E712
+        np.testing.assert_array_equal(failed[:, 0] >> bit & 1 == 1, expected, err_msg=criterion.id)
+    assert on_pandas == []
 
 
 @fz.inclusion("X1", "arithmetic with thresholds, k of n, a threshold used twice")
@@ -120,3 +144,77 @@ def test_a_criterion_beyond_the_operators_runs_on_pandas_and_the_screening_says_
     assert screening.on_pandas == ("X2",)
     for criterion in (awkward, beyond_operators):
         assert screening.passes[criterion.id].array.equals(criterion.passes(cohort).array)
+
+
+def test_every_route_counts_the_same_patterns(tmp_path):
+    protocol = fz.load_trial("NCT06642025")
+    cohort = synthetic_registry(30_000, seed=4).observed
+    reference = fz.screen(cohort, protocol).patterns()
+    write_prepared(cohort, tmp_path / "cohort.arrow", protocol.columns)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for k, part in enumerate((cohort.iloc[:11_000], cohort.iloc[11_000:])):
+        fz.write_cohort(part, folder / f"{k}.parquet", protocol.columns)
+    routes = {
+        "pandas": cohort, "prepared": tmp_path / "cohort.arrow", "Parquet, batch by batch": folder,
+    }  # fmt: skip
+    for route, source in routes.items():
+        found = fz.count_patterns(source, protocol)
+        assert found.header["route"] == route
+        pd.testing.assert_frame_equal(tidy(found), tidy(reference))
+
+
+def test_a_prepared_cohort_gives_the_cohort_back(tmp_path):
+    cohort = synthetic_registry(3_000, seed=5).observed
+    cohort.attrs["feasibility"] = {"settings": {"a.b": 1}, "events": []}
+    again = open_prepared(write_prepared(cohort, tmp_path / "c.arrow"))
+    frame = again.frame()
+    pd.testing.assert_frame_equal(frame[cohort.columns], cohort, check_index_type=False)
+    assert again.record["settings"] == {"a.b": 1}
+    part = again.frame(np.array([5, 2_999, 7]))
+    pd.testing.assert_frame_equal(part[cohort.columns], cohort.iloc[[5, 2_999, 7]], check_index_type=False)
+
+
+numbers = st.one_of(st.none(), st.sampled_from([-3.0, 0.0, 0.5, 1.0, 7.0, float("inf")]), st.integers(-5, 9).map(float))
+
+
+@given(
+    st.lists(st.tuples(numbers, numbers), min_size=1, max_size=30), st.sampled_from([-4, 0, 0.5, 0.7, 7, np.inf, 99])
+)
+def test_ranks_compare_like_pandas(pairs, limit):
+    low = pd.array([a for a, _ in pairs], dtype="Float64")
+    high = pd.array([b if a is None or b is None else max(a, b) for a, b in pairs], dtype="Float64")
+    plain = pd.DataFrame({"x": low})
+    bounded = pd.DataFrame({"x": low, "x__upper": high})
+    for cohort in (plain, bounded):
+        reader = Prepared(prepare(cohort), ["x"])
+        fast, slow = reader.column("x"), reader.rows(slice(None))["x"]
+        for how in (op.lt, op.le, op.gt, op.ge, op.eq, op.ne):
+            answer = how(fast, limit)
+            yes, no = answer.rails(len(cohort))
+            expected = how(slow, limit)
+            assert yes.tolist() == expected.fillna(False).tolist(), how
+            assert no.tolist() == (~expected).fillna(False).tolist(), how
+
+
+@fz.inclusion("I0", "the answer is yes")
+def holds(c0):
+    return c0 == True  # noqa: E712
+
+
+@pytest.mark.parametrize("criteria", [5, 31, 33, 64, 65, 120])
+def test_any_number_of_criteria_is_packed_and_counted(criteria):
+    rng = np.random.default_rng(criteria)
+    names = [f"c{i}" for i in range(criteria)]
+    table = pd.DataFrame({n: pd.array(rng.choice([True, False, None], 40), dtype="boolean") for n in names})
+    cohort = table.iloc[rng.integers(0, 40, 25_000)].reset_index(drop=True)
+    made = [replace(holds, id=f"I{i}", columns=(name,)) for i, name in enumerate(names)]
+    codes, _ = statuses(Prepared(prepare(cohort), names), made, small=0)
+    failed, unknown = unpack(codes, criteria)
+    for i, name in enumerate(names):
+        bit = np.uint64(i % 64)
+        assert ((failed[:, i // 64] >> bit & 1 == 1) == (cohort[name] == False).fillna(False)).all()  # noqa: E712
+        assert ((unknown[:, i // 64] >> bit & 1 == 1) == cohort[name].isna()).all()
+    keys, n = count_codes(codes)
+    assert len(keys) == len(cohort.drop_duplicates())
+    assert n.sum() == len(cohort)

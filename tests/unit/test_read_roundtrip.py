@@ -53,7 +53,7 @@ def cohort_of(cells):
 def test_what_is_written_is_read_back(cells):
     cohort = cohort_of(cells)
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("c.csv", "c.tsv", "c.parquet"):
+        for name in ("c.csv", "c.tsv", "c.parquet", "c.arrow"):
             again = read_cohort(write_cohort(cohort, Path(folder) / name), TABLE)
             pd.testing.assert_frame_equal(again, cohort)
 

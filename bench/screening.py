@@ -1,4 +1,4 @@
-"""Screening and pattern counting of the seed trial: ours, naive pandas, Polars with the same criterion functions.
+"""Screening and pattern counting of the seed trial: ours, pandas, Polars and DuckDB with the same criterion functions.
 
 Naive pandas is what an analyst writes first, ``df = df[mask]`` on two-valued columns, where a missing value fails an
 inclusion and passes an exclusion. It gives a funnel only, and a wrong one; the table says how wrong.
@@ -7,13 +7,15 @@ inclusion and passes an exclusion. It gives a funnel only, and a wrong one; the 
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pandas as pd
 
 import feasibility as fz
-from bench.timing import interleaved, table
+from bench.timing import extra_peak, interleaved, table
 from feasibility.bounded import UPPER, Range
+from feasibility.engine.blocks import Pandas, count_codes, statuses
 from feasibility.patterns import count, pack
 
 
@@ -121,47 +123,88 @@ def polars_patterns(frame, protocol):
     return frame.lazy().select(f=failed, u=unknown).group_by("f", "u").len().collect()
 
 
-def run(n: int = 1_000_000, rounds: int = 5) -> str:
-    """The comparison as text; raises if ours and Polars disagree."""
-    import polars as pl
+def duckdb_patterns(table, protocol):
+    """Patterns counted by DuckDB, the same functions compiled to SQL."""
+    return fz.count_patterns(table, protocol)
 
+
+def floor(prepared) -> int:
+    """Read every byte of the prepared columns once."""
+    total = 0
+    for one in prepared.stored.values():
+        for array in (one.lower, one.upper, one.other):
+            if array is not None:
+                words = array.view(np.uint8)[: array.nbytes // 8 * 8].view(np.uint64)
+                total ^= int(np.bitwise_or.reduce(words))
+    return total
+
+
+def kleene_masks(cohort, protocol):
+    """Every criterion on whole nullable pandas columns, then counted: what a careful pandas user would write."""
+    codes, _ = statuses(Pandas(cohort, protocol.reads), protocol.assessable, small=len(cohort))
+    return count_codes(codes)
+
+
+def registry(n: int) -> pd.DataFrame:
+    """``n`` synthetic patients, the columns the seed trial reads."""
     from feasibility.trials.aml_registry import synthetic_registry
 
     protocol = fz.load_trial("NCT06642025")
     cohort = synthetic_registry(n, seed=1).observed
+    return cohort[[c for c in cohort.columns if c.removesuffix(UPPER) in protocol.reads]]
+
+
+def run(n: int = 1_000_000, rounds: int = 5) -> str:
+    """The comparison as text; raises if two contenders that should agree do not."""
+    import ibis
+    import polars as pl
+
+    protocol = fz.load_trial("NCT06642025")
+    cohort = registry(n)
     plain = naive_columns(cohort)
+    start = time.perf_counter()
+    prepared = fz.prepare(cohort, protocol.columns)
+    preparing = time.perf_counter() - start
     frame = pl.from_pandas(cohort.reset_index(drop=True))
-    seconds, answers = interleaved(
-        {
-            "ours: screen (unguarded) + patterns": lambda: fz.screen(cohort, protocol, check=False).patterns(),
-            "ours: with the guard against holes": lambda: fz.screen(cohort, protocol).patterns(),
-            "naive pandas, funnel only, wrong": lambda: naive_funnel(plain),
-            "Polars, same functions": lambda: polars_patterns(frame, protocol),
-        },
-        rounds,
-    )
-    ours = answers["ours: screen (unguarded) + patterns"]
+    con = ibis.duckdb.connect()
+    con.raw_sql("SET enable_progress_bar = false")
+    in_duckdb = con.create_table("cohort", frame.to_arrow())
+    base = "prepared cohort -> patterns"
+    contenders = {
+        "floor: read the prepared bytes once": lambda: floor(prepared),
+        base: lambda: fz.count_patterns(prepared, protocol, check=False),
+        "raw pandas columns -> patterns": lambda: fz.screen(cohort, protocol, check=False).patterns(),
+        "the same with the guard against holes": lambda: fz.screen(cohort, protocol).patterns(),
+        "Polars, same functions": lambda: polars_patterns(frame, protocol),
+        "DuckDB, same functions": lambda: duckdb_patterns(in_duckdb, protocol),
+        "pandas Kleene masks": lambda: kleene_masks(cohort, protocol),
+        "naive pandas, funnel only, wrong": lambda: naive_funnel(plain),
+    }
+    seconds, answers = interleaved(contenders, rounds)
+    ours, k = answers[base], len(protocol)
     theirs = answers["Polars, same functions"]
-    k = len(protocol)
-    again = count(
+    polars = count(
         ours.labels,
         pack([(theirs["f"].to_numpy() >> i) & 1 == 1 for i in range(k)], len(theirs)),
         pack([(theirs["u"].to_numpy() >> i) & 1 == 1 for i in range(k)], len(theirs)),
         weights=theirs["len"].to_numpy(),
     )
-    if (
-        not ours.to_frame()
-        .sort_values(ours.ids + ["n"])
-        .reset_index(drop=True)
-        .equals(again.to_frame().sort_values(ours.ids + ["n"]).reset_index(drop=True))
-    ):
-        raise AssertionError("ours and Polars count different patterns")
+    others = {"Polars": polars, "DuckDB": answers["DuckDB, same functions"],
+              "pandas columns": answers["raw pandas columns -> patterns"]}  # fmt: skip
+    for name, other in others.items():
+        if not _tidy(ours).equals(_tidy(other)):
+            raise AssertionError(f"ours and {name} count different patterns")
     naive = answers["naive pandas, funnel only, wrong"][-1]
+    peak = {name: f"+{extra_peak(contenders[name]):,.0f} MB" for name in contenders}
     lines = [
-        table(f"Screening {n:,} patients, {k} criteria (medians of {rounds} interleaved rounds)", seconds,
-              "ours: screen (unguarded) + patterns"),
-        f"  {len(ours):,} patterns; ours and Polars agree on every one.",
+        table(f"Screening {n:,} patients, {k} criteria (medians of {rounds} interleaved rounds)", seconds, base, peak),
+        f"  preparing took {preparing:.2f} s; {prepared.nbytes / n:.0f} bytes a patient.",
+        f"  {len(ours):,} patterns; prepared, pandas, Polars and DuckDB agree on every one.",
         f"  confirmed {ours.n_confirmed:,}, possible {ours.n_possible:,}; naive pandas reports {naive:,} eligible:"
         f" {abs(naive - ours.n_confirmed):,} off confirmed ({naive / max(1, ours.n_confirmed):.1f} x).",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines)
+
+
+def _tidy(patterns) -> pd.DataFrame:
+    return patterns.to_frame().sort_values([*patterns.ids, "n"]).reset_index(drop=True)

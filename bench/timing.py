@@ -6,6 +6,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 
 def interleaved(contenders: Mapping[str, Callable], rounds: int = 5) -> tuple[dict[str, float], dict]:
@@ -29,3 +30,20 @@ def table(title: str, seconds: Mapping[str, float], base: str, notes: Mapping[st
         note = f"  {notes[name]}" if notes and name in notes else ""
         lines.append(f"  {name:{width}}  {1000 * t:9.1f}  {t / seconds[base]:7.2f}{note}")
     return "\n".join(lines)
+
+
+def extra_peak(run: Callable) -> float:
+    """Megabytes by which the process grew at its highest while ``run`` ran (Linux; NaN elsewhere)."""
+    try:
+        gc.collect()
+        Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
+    except OSError:
+        return float("nan")
+    before = _status("VmRSS")
+    run()
+    return max(0.0, (_status("VmHWM") - before) / 1024)
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key + ":"))

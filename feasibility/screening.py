@@ -17,7 +17,7 @@ from feasibility.cohort.prepared import PreparedCohort, open_prepared
 from feasibility.cohort.schema import DTYPES, STRING
 from feasibility.cohort.values import check_values
 from feasibility.engine.arrow import Batch
-from feasibility.engine.blocks import Pandas, Prepared, count_codes, statuses, unable, unpack
+from feasibility.engine.blocks import SMALL, Pandas, Prepared, count_codes, statuses, unable, unpack
 from feasibility.engine.guards import check_criteria, sample_prepared, sample_rows
 from feasibility.engine.pandas_engine import missing_column_message
 from feasibility.errors import ScreeningError
@@ -195,19 +195,26 @@ def count_patterns(
         record, route = {}, f"database ({source.get_backend().name})"
     if progress:
         progress("done", 1.0)
-    return count(_labels(protocol), failed, unknown, weights=n, header=_header(record, protocol) | {"route": route})
+    header = _header(record, protocol) | {"route": route}
+    return PatternTable(_labels(protocol), failed, unknown, np.asarray(n, dtype=np.int64), header)
 
 
 def _count_prepared(source: PreparedCohort, protocol: Protocol, check: bool, progress):
     if source.repeated:
         raise ScreeningError(TWICE.format(n=source.repeated, example=""))
-    if check:
-        keys = {c.id: repr(c.signature()) for c in protocol.assessable}
-        unproved = [c for c in protocol.assessable if keys[c.id] not in source.checked]
-        if unproved:
-            check_criteria(unproved, sample_prepared(source, protocol.reads), progress)
-            source.checked.update(keys.values())
-    codes, _ = statuses(Prepared(source, protocol.reads), protocol.assessable, progress=progress)
+    criteria = protocol.assessable
+    keys = {c.id: repr(c.signature()) for c in criteria}
+    unproved = [c for c in criteria if keys[c.id] not in source.guarded]
+    if check and unproved:
+        check_criteria(unproved, sample_prepared(source, protocol.reads), progress)
+        source.guarded.update(keys.values())
+    reader = Prepared(source, protocol.reads)
+    new = [c for c in criteria if keys[c.id] not in source.on_blocks]
+    if new and source.n > SMALL:
+        slow = unable(reader, new)
+        source.on_blocks.update({keys[c.id]: c.id not in slow for c in new})
+    slow = {c.id for c in criteria if not source.on_blocks.get(keys[c.id], True)}
+    codes, _ = statuses(reader, criteria, slow=slow, progress=progress)
     return count_codes(codes)
 
 

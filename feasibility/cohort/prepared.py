@@ -53,7 +53,8 @@ class PreparedCohort:
     """A cohort as bare arrays, by column name; made by ``prepare`` or ``open_prepared``.
 
     ``record`` is what ``cohort.attrs["feasibility"]`` held; ``repeated`` counts the rows of patients that occur more
-    than once; ``checked`` remembers which criteria were proved not to be decided by a hole in this very cohort.
+    than once. ``guarded`` remembers which criteria were seen not to be decided by a hole of this very cohort, and
+    ``on_blocks`` which ones agree with pandas on it, so that screening again need not look again.
     """
 
     stored: Mapping[str, Stored] = field(repr=False)
@@ -61,7 +62,8 @@ class PreparedCohort:
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
     ids: Any = field(default=None, repr=False)
     repeated: int = 0
-    checked: set = field(default_factory=set, repr=False)
+    guarded: set = field(default_factory=set, repr=False)
+    on_blocks: dict = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> Stored:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from feasibility.bounded import UPPER
 from feasibility.cohort.schema import CohortTable, Column
+from feasibility.cohort.value_ages import QUARTILES, age_bins, tighter_windows, value_ages
 from feasibility.errors import CohortError, did_you_mean
 
 REASONS = (
@@ -23,7 +24,6 @@ question does not arise for these patients."""
 COUNTED = {
     "converted": "n_converted", "inferred_unit": "n_inferred", "quarantined": "n_quarantined", "filled": "n_filled",
 }  # fmt: skip
-QUARTILES = {"minimum": 0.0, "q1": 0.25, "median": 0.5, "q3": 0.75, "maximum": 1.0}
 MAX_BINS = 24
 
 
@@ -34,7 +34,8 @@ class QualityReport:
     ``columns`` has one row a declared column: dtype, unit, n_known, n_bounded (known between bounds), n_unknown, one
     count per reason that occurs, n_never (known never to have happened), n_converted, n_inferred, n_quarantined,
     n_filled, n_unusual (outside the usual range), five-number summary of the finite values. ``events`` lists every
-    conversion, quarantine and fill with its reason and count. All counts are patients.
+    conversion, quarantine and fill with its reason and count. All counts are patients. Where the extract was given,
+    ``units`` is its ``unit_counts`` and ``sites`` its ``site_check``, else both are None.
     """
 
     source: str
@@ -46,6 +47,8 @@ class QualityReport:
     settings: Mapping = field(default_factory=dict)
     build_fingerprint: str = ""
     encoding: str = ""
+    units: pd.DataFrame | None = None
+    sites: pd.DataFrame | None = None
     cohort: pd.DataFrame = field(default=None, repr=False)
     table: CohortTable = field(default=None, repr=False)
 
@@ -79,17 +82,32 @@ class QualityReport:
         return self._known_by(dates.dt.strftime("%Y-%m").fillna("unknown").to_numpy())
 
     def ages(self) -> pd.DataFrame:
-        """How old the values are at the index date: quartiles of each dated column's companion."""
-        rows = {}
-        for name in self.present:
-            column = self.table[name]
-            if column.companion and column.companion in self.cohort:
-                values = self.cohort[column.companion].dropna().to_numpy(dtype=float)
-                values = values[np.isfinite(values)]
-                if not len(values):
-                    continue
-                rows[name] = {"unit": column.dated, "n": len(values), **_summary(values)}
-        return pd.DataFrame.from_dict(rows, orient="index")
+        """How old the values are at the index date, one row a dated column.
+
+        unit (days or months), n_known (values with an age), n_never (known never to have happened), n_stale (unknown
+        because the latest value is older than the look-back), window (that look-back, NaN for none), five-number
+        summary.
+        """
+        return value_ages(self)
+
+    def age_bins(self) -> pd.DataFrame:
+        """Counts of the ages in equal bins: column, left, right, n; a bin includes its right end, the first also 0."""
+        return age_bins(self)
+
+    def tighter_windows(self) -> pd.DataFrame:
+        """How many values a shorter look-back would turn unknown: column, unit, window, n_lost, share_lost."""
+        return tighter_windows(self)
+
+    def unknown(self) -> pd.DataFrame:
+        """Counts of unknown cells by reason, one row a column with any, and their total in ``unknown``.
+
+        Left out: the age of a value where it is known whenever the value is.
+        """
+        table = self.columns.loc[[n for n in self.completeness().index if n in self.present]]
+        counts = table[self.reasons].astype("int64")
+        asked = [r for r in counts if r != "not_applicable"]
+        counts.insert(0, "unknown", counts[asked].sum(axis=1))
+        return counts[counts["unknown"] > 0].rename(columns=lambda c: str(c).replace("_", " "))
 
     def histograms(self) -> pd.DataFrame:
         """Counts of finite values in equal bins, columns column, left, right, n; bounded values at their middle."""
@@ -128,6 +146,9 @@ class QualityReport:
                 "columns": json.loads(self.columns.reset_index().to_json(orient="records")),
                 "events": json.loads(self.events.drop(columns="rows", errors="ignore").to_json(orient="records")),
                 "ignored": list(self.ignored),
+                "ages": json.loads(self.ages().reset_index().to_json(orient="records")),
+                "units": None if self.units is None else json.loads(self.units.to_json(orient="records")),
+                "sites": None if self.sites is None else json.loads(self.sites.to_json(orient="records")),
             },
             ensure_ascii=False,
         )
@@ -138,11 +159,15 @@ class QualityReport:
         return known
 
 
-def quality_report(cohort: pd.DataFrame, columns: CohortTable | None = None) -> QualityReport:
+def quality_report(
+    cohort: pd.DataFrame, columns: CohortTable | None = None, extract=None, *, codelists: Iterable[str] = ()
+) -> QualityReport:
     """What is known in each column of a cohort, why the rest is unknown, and what was done to its values.
 
     ``cohort`` comes from ``read_cohort`` or ``as_cohort``, which keep the record of conversions and quarantines.
     ``columns`` is the declared table; by default that of every installed trial, as far as the cohort has it.
+    ``extract``, if the cohort was built from one, adds the units each site writes and the sites whose values look off
+    by a known factor, of results up to the last index date; ``codelists`` are those given to ``build_cohort``.
     """
     facts = dict(cohort.attrs.get("feasibility", {}))
     if columns is None:
@@ -157,6 +182,7 @@ def quality_report(cohort: pd.DataFrame, columns: CohortTable | None = None) -> 
     for reason in REASONS:
         if reason in table and not table[reason].any():
             table = table.drop(columns=reason)
+    units, sites = (None, None) if extract is None else _of_extract(cohort, columns, extract, codelists)
     return QualityReport(
         source=facts.get("source", "the table"),
         n_patients=len(cohort),
@@ -167,9 +193,21 @@ def quality_report(cohort: pd.DataFrame, columns: CohortTable | None = None) -> 
         settings=facts.get("settings", {}),
         build_fingerprint=facts.get("build_fingerprint", ""),
         encoding=str(facts.get("encoding_evidence", "")),
+        units=units,
+        sites=sites,
         cohort=cohort,
         table=columns,
     )
+
+
+def _of_extract(cohort: pd.DataFrame, columns: CohortTable, extract, codelists) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from feasibility.cohort.lab_units import unit_counts
+    from feasibility.cohort.site_check import site_check
+
+    dates = _index_dates(cohort)
+    until = None if dates is None else dates.max()
+    codelists = tuple(codelists)
+    return unit_counts(extract, columns, codelists, until=until), site_check(extract, columns, codelists, until=until)
 
 
 def _describe(cohort: pd.DataFrame, column: Column, facts: Mapping, events: pd.DataFrame) -> dict:

@@ -20,10 +20,11 @@ def plot_completeness(
     apart and are no part of the share known. ``sort=True`` puts the emptiest column first.
     """
     table = layout.need(completeness, ("known",), "plot_completeness").fillna(0)
-    reasons = [c for c in table.columns if c not in ("known", NOT_ASKED) and table[c].sum() > 0]
+    every = [c for c in table.columns if c not in ("known", NOT_ASKED)]
+    reasons = [c for c in every if table[c].sum() > 0]
+    # By its place among all reasons, so that a page of several figures draws one reason alike.
     looks = {
-        reason: {"linewidth": 0.6, **style.REASON_LOOKS[i % len(style.REASON_LOOKS)]}
-        for i, reason in enumerate(reasons)
+        reason: {"linewidth": 0.6, **style.REASON_LOOKS[i % len(style.REASON_LOOKS)]} for i, reason in enumerate(every)
     }
     total = table[["known", *reasons]].sum(axis=1)
     if NOT_ASKED in table and table[NOT_ASKED].sum() > 0:

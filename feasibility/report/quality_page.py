@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from feasibility.figures import plot_completeness
+from feasibility.figures.ages import plot_value_ages
 from feasibility.figures.distributions import plot_distributions, plot_known_by
+from feasibility.figures.style import count
 from feasibility.report import words
 from feasibility.report.html import environment
 from feasibility.report.svg import inline_svg
 
-ROWS, HISTOGRAMS = 28, 28
+ROWS, HISTOGRAMS, AGES = 28, 28, 18
 """Rows of one figure, and histograms of one: what stays readable on a printed page."""
 
 
@@ -37,6 +40,15 @@ def render_quality(quality: Any, *, source: str = "") -> str:
         )
         for i in range(0, len(names), HISTOGRAMS)
     ]  # fmt: skip
+    ages = quality.ages()
+    aged = list(ages.index[ages["n_known"] > 0]) if len(ages) else []
+    figures["ages"] = [
+        inline_svg(
+            plot_value_ages(quality, aged[i : i + AGES])[0], f"ages{i}",
+            "Small histograms of the age of dated values with their look-back as a dashed line; numbers in the table.",
+        )
+        for i in range(0, len(aged), AGES)
+    ]  # fmt: skip
     for key, shares in _by(quality).items():
         gaps = shares[(shares < 1).any(axis=1) & shares.index.isin(table.index)]
         figures[key] = _pieces(
@@ -46,13 +58,16 @@ def render_quality(quality: Any, *, source: str = "") -> str:
     for row in columns:
         row["asked"] = quality.n_patients - row.get("not_applicable", 0)
         row["why"] = [(r.replace("_", " "), row[r]) for r in quality.reasons if r != "not_applicable" and row.get(r)]
+    unknown = quality.unknown()
     events = quality.events.assign(says=quality.events["kind"].map(words.event))
     return environment().get_template("quality.html").render(
         quality=quality, source=source or quality.source, figures=figures,
         columns=columns, full=list(full), n_synthetic=_synthetic(quality.cohort),
         absent=[c for c in quality.columns.index if c not in quality.present and c != "synthetic"],
         events=events.sort_values(["kind", "column"], kind="stable").to_dict("records"),
-        ages=quality.ages().rename_axis("column").reset_index().to_dict("records"),
+        ages=_ages(quality, ages), unknown=unknown.reset_index().to_dict("records"),
+        unknown_reasons=[c for c in unknown if c not in ("unknown", "not applicable")],
+        units=_units(quality.units), **_sites(quality.sites),
     )  # fmt: skip
 
 
@@ -73,6 +88,36 @@ def _by(quality) -> dict:
         days = pd.Series(quality.cohort.index.get_level_values("index_date"))
         found["over-time"] = _asked_only(quality, days.dt.strftime("%Y-%m").fillna("unknown"))
     return found
+
+
+def _ages(quality, ages: pd.DataFrame) -> list[dict]:
+    shorter = quality.tighter_windows()
+    rows = ages.reset_index().to_dict("records")
+    for row in rows:
+        row["shorter"] = shorter[(shorter["column"] == row["column"]) & (shorter["n_lost"] > 0)].to_dict("records")
+    return rows
+
+
+def _units(units: pd.DataFrame | None) -> list[dict]:
+    """One row per column, unit and handling, the sites' counts in one text."""
+    if units is None:
+        return []
+    rows = []
+    keys = ["column", "unit", "handling", "factor"]
+    for values, part in units.groupby(keys, dropna=False, sort=True):
+        by_site = ", ".join(f"{s} {count(n)}" for s, n in zip(part["site_id"], part["n_results"], strict=True))
+        rows.append(dict(zip(keys, values, strict=True)) | {"n_results": part["n_results"].sum(), "by_site": by_site})
+    return rows
+
+
+def _sites(sites: pd.DataFrame | None) -> dict:
+    if sites is None:
+        return {"flagged": [], "sites_compared": ""}
+    flagged = sites[sites["flagged"]]
+    flagged = flagged.assign(within=np.exp(2 * flagged["uncertainty"]))
+    n, columns = len(sites), sites["column"].nunique()
+    text = f"{count(n)} comparisons in {count(columns)} columns" if n else "no two sites or units could be compared"
+    return {"flagged": flagged.to_dict("records"), "sites_compared": text}
 
 
 def _asked_only(quality, groups: pd.Series) -> pd.DataFrame:

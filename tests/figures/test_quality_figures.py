@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from feasibility.errors import FeasibilityError
+from feasibility.figures.completeness import plot_completeness
 from feasibility.figures.distributions import plot_distributions, plot_known_by
 
 BINS = pd.DataFrame(
@@ -34,6 +35,17 @@ def test_a_cell_per_column_and_site_with_its_number():
     assert {"100%", "25%", "50%", "0%"} <= set(texts)
     assert len(ax.containers) == share.size
     assert {"A", "B"} <= set(texts)
+
+
+def test_a_reason_looks_alike_in_every_part_of_a_table():
+    table = pd.DataFrame({"known": [5, 5], "missing": [3, 1], "stale": [2, 4]}, index=["ecog", "lvef"])
+    table.insert(2, "not tested", [1, 0])
+
+    def look(part):
+        bars = next(c for c in plot_completeness(part).containers if c.get_label() == "stale")
+        return bars.patches[0].get_facecolor(), bars.patches[0].get_hatch()
+
+    assert look(table) == look(table.tail(1)) == look(table.head(1))
 
 
 @pytest.mark.parametrize("draw", [plot_distributions, plot_known_by])

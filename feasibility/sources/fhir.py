@@ -90,6 +90,7 @@ def fhir(
 def _events(duck, have: set[str], quality: list[dict]) -> list[str]:
     """Create the event tables the resources allow; their names."""
     from feasibility.sources import fhir_rows
+    from feasibility.sources.drug_names import add_ingredients
     from feasibility.sources.fhir_drugs import medications
 
     names = ["patients"]
@@ -106,6 +107,7 @@ def _events(duck, have: set[str], quality: list[dict]) -> list[str]:
     fhir_rows.patients(duck, have)
     if have & set(_MEDICATION):
         medications(duck, have)
+        add_ingredients(duck)
         names.append("medications")
     if "Observation" in have:
         for name in ("performance", "echo"):

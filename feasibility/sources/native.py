@@ -8,6 +8,7 @@ where names differ::
     delimiter = ";"
     decimal = ","
     date_format = "dmy"
+    absent = ["courses", "responses"]  # mandatory tables this hospital does not have: their columns are unknown
 
     [tables.labs]
     file = "检验.csv"
@@ -23,11 +24,13 @@ import shutil
 import tempfile
 import tomllib
 import weakref
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from feasibility.errors import ReadError, did_you_mean
+from feasibility.sources.drug_names import add_ingredients
 from feasibility.sources.events import LAST, MANDATORY, TABLES, EventTable
 from feasibility.sources.extract import Extract, event
 from feasibility.sources.text_files import prepare
@@ -50,6 +53,7 @@ CODINGS = {
 }
 """File columns that hold a code, and the system it belongs to."""
 
+SHAPED = "CASE WHEN regexp_full_match({0}, '[0-9]{{1,7}}-[0-9]') THEN {0} END"
 BY_SHAPE = """CASE WHEN regexp_full_match({0}, '[0-9]{{2}}([.][0-9x]{{0,4}})?|[0-9]{{3,4}}') THEN 'icd9proc'
  WHEN regexp_full_match({0}, '[0-9]{{5}}') THEN 'cpt' WHEN regexp_full_match({0},
                                                                              '[0-9][0-9A-HJ-NP-Z]{{6}}') THEN 'icd10pcs'
@@ -121,14 +125,23 @@ def _files(folder: Path, mapping: dict) -> dict[str, Path]:
             raise ReadError(f"{folder.name}: {here[0].name} and {here[1].name} are both there; which one is it?")
         if here:
             found[name] = here[0]
-    lacking = [n for n in MANDATORY if n not in found]
-    if not {"courses", "responses"} & found.keys():
+    absent = set(mapping.get("extract", {}).get("absent", ()))
+    for name in absent:
+        if name not in TABLES:
+            raise ReadError(f"The mapping's absent names a table {name!r}.{did_you_mean(name, TABLES)}")
+        if name in found:
+            raise ReadError(
+                f"{folder.name}: the mapping says table {name!r} is absent, but {found[name].name} is there."
+            )
+    lacking = [n for n in MANDATORY if n not in found and n not in absent - {"patients"}]
+    if not {"courses", "responses"} & (found.keys() | absent):
         lacking.append("courses (or responses)")
     if lacking:
         present = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
         raise ReadError(
             f"{folder.name}: the file(s) for {', '.join(lacking)} are missing; found: {present}. Name them like the "
-            "tables (patients.csv), or say in the mapping which file is which."
+            "tables (patients.csv), say in the mapping which file is which, or that the source has no such table: "
+            '[extract] absent = ["courses", "responses"].'
         )
     return found
 
@@ -154,6 +167,8 @@ class _Reader:
             self.progress(path.name, i / len(self.files))
             self._table(TABLES[name], path)
         self._patients()
+        if "medications" in self.files:
+            add_ingredients(self.con)
         self.progress("done", 1.0)
         tables = {name: self.ibis.table(name) for name in self.files}
         return Extract(tables, self.folder.name, self.quality, self.facts)
@@ -187,12 +202,11 @@ class _Reader:
         if suffix == ".parquet":
             self.con.execute(f"CREATE TABLE {raw} AS SELECT COLUMNS(*)::VARCHAR FROM read_parquet({_literal(path)})")
         elif suffix in SHEETS:
-            import pandas as pd
             import pyarrow as pa
 
-            sheet = pd.read_excel(path, dtype=object, sheet_name=stated.get("sheet", 0))
+            sheet = _sheet(path, stated.get("sheet", 0))
             columns = {
-                str(c): pa.array([None if v is None or v != v else _cell(v) for v in sheet[c]], pa.string())
+                str(c).strip(): pa.array([None if v is None or v != v else _cell(v) for v in sheet[c]], pa.string())
                 for c in sheet
             }
             self.con.register("sheet", pa.table(columns))
@@ -304,6 +318,8 @@ class _Reader:
         if not codings:
             return [("'local'" if table.name == "labs" else "NULL", "NULL")]
         if table.name == "labs":
+            # What does not look like a LOINC code ("-", "unmapped") is none: the local code or name decides.
+            codings = [(s, SHAPED.format(c) if s == "'loinc'" else c) for s, c in codings]
             cases = " ".join(f"WHEN {code} IS NOT NULL THEN {system}" for system, code in codings)
             return [(f"CASE {cases} ELSE 'local' END", f"coalesce({', '.join(c for _, c in codings)})")]
         return codings
@@ -331,6 +347,8 @@ _SQL = {"string": "VARCHAR", "date": "DATE", "float64": "DOUBLE", "int64": "BIGI
 
 def _lab_values(result: dict[str, str], names: dict[str, str], typer: Typer) -> None:
     """A number, its comparator and its unit wherever the file has them: value_num, or inside value_text."""
+    if "local_code" in names:  # a row keeps one code; the other is found by its name
+        result["local_name"] = f"coalesce({result['local_name']}, {typer.text(names['local_code'])})"
     comparator, unit = [result["comparator"], result.pop("value_num.comparator", "NULL")], [result["unit"]]
     unit.append(result.pop("value_num.rest", "NULL"))
     if "value_text" in names:
@@ -352,9 +370,32 @@ def _literal(value) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
+def _sheet(path: Path, sheet):
+    """One sheet of an Excel file with its cells as they are; a blank cell is NaN."""
+    import pandas as pd
+
+    try:
+        with pd.ExcelFile(path) as book:
+            present = book.sheet_names
+            return pd.read_excel(book, sheet_name=sheet, dtype=object, keep_default_na=False, na_values=[""])
+    except ImportError as error:
+        raise ReadError(f"{path.name}: {error} Or save the sheet as CSV.") from None
+    except ValueError as error:
+        if "Worksheet" not in str(error):
+            raise ReadError(f"{path.name} is no Excel file: {error}") from None
+        raise ReadError(
+            f"{path.name}: there is no sheet {sheet!r}; it has {', '.join(present)}.{did_you_mean(str(sheet), present)}"
+        ) from None
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ReadError(f"{path.name} is cut off or no Excel file: {error}.") from None
+
+
 def _cell(value) -> str:
+    """A cell as CSV has it: whole numbers without decimals, numbers as Excel shows them, dates as days."""
     if hasattr(value, "isoformat"):
         return value.isoformat()[:10]
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else f"{value:.15g}"
     return re.sub(r"\s+", " ", str(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ibis
 
+from feasibility.sources.drug_names import named
 from feasibility.sources.omop_cdm import Cdm
 from feasibility.sources.omop_rows import choose, coded, codes, fact_id, shape, with_name
 from feasibility.sources.vocabulary import concept_texts
@@ -52,7 +53,28 @@ def medications(cdm: Cdm, stated: str):
         parts += _ingredients(cdm, facts)
     if "concept_ancestor" in cdm and "concept" in cdm:
         parts.append(_classes(cdm, facts))
+    if "drug_strength" not in cdm and "concept_ancestor" not in cdm:
+        parts += _by_name(facts)
     return ibis.union(*parts, distinct=False) if len(parts) > 1 else parts[0]
+
+
+def _by_name(facts) -> list:
+    """Without the tables that lead from a product to its ingredient, its name does, for listed ingredients."""
+    products = facts.select("generic").distinct().to_pyarrow().column(0).to_pylist()
+    arms: list[dict] = []
+    for product, ingredient, form in named(products):
+        arm = next((a for a in arms if product not in a), None)
+        if arm is None:
+            arms.append(arm := {})
+        arm[product] = ingredient, form
+    result = []
+    for arm in arms:
+        mine = facts.filter(facts.generic.isin(list(arm)))
+        forms = {p: form for p, (_, form) in arm.items() if form}
+        route = ibis.coalesce(mine.route, choose(mine.generic, forms)) if forms else mine.route
+        code = choose(mine.generic, {p: ingredient for p, (ingredient, _) in arm.items()})
+        result.append(shape(mine.mutate(system=ibis.literal("local"), code=code, route=route), "medications"))
+    return result
 
 
 def _strength(cdm: Cdm):

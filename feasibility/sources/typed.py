@@ -6,6 +6,7 @@ same rules as a cohort file, and joined back.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +29,7 @@ from feasibility.cohort.words import NO, YES, absent, fold
 from feasibility.sources.extract import event
 
 ONGOING = ("ongoing", "continuing", "current", "持续", "继续", "使用中", "在用", "laufend")
+INTERVAL = re.compile(r"\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}")
 _TRUE, _FALSE = YES | {"active"}, NO | {"inactive", "resolved"}
 
 
@@ -55,7 +57,7 @@ class Typer:
         if not texts:
             fast = f"CASE WHEN {plain} THEN try_cast({bare} AS DATE) END"
             return fast, fast
-        parsed = dates_module.parse_dates(pa.array(texts, pa.string()), order=self.date_format)
+        parsed = _parse_days(texts, self.date_format)
         status = parsed.status.copy()
         status[[fold(t) in ONGOING for t in texts]] = MISSING
         self._note(column, file_column, status, counts, rows)
@@ -138,6 +140,21 @@ class Typer:
                 event(f"{self.table}.{column}", file_column, "quarantined", REASONS[int(code)][1],
                       counts[here].sum(), rows[here][:20])
             )  # fmt: skip
+
+
+def _parse_days(texts: list[str], order: str) -> dates_module.Dates:
+    """Dates of any kind; an ISO 8601 interval, 1934-05-06/1935-05-05, is some day from the one to the other."""
+    spans = {i: t.split("/") for i, t in enumerate(texts) if INTERVAL.fullmatch(t)}
+    begins = [spans[i][0] if i in spans else t for i, t in enumerate(texts)]
+    result = dates_module.parse_dates(pa.array(begins, pa.string()), order=order)
+    if spans:
+        ends = dates_module.parse_dates(pa.array([end for _, end in spans.values()], pa.string()), order=order)
+        for (i, _), last, status in zip(spans.items(), ends.last, ends.status, strict=True):
+            sound = result.status[i] == KNOWN and status == KNOWN and result.first[i] <= last
+            result.last[i], result.status[i] = last, KNOWN if sound else UNREADABLE
+            if not sound:
+                result.first[i] = result.last[i] = np.datetime64("NaT", "D")
+    return result
 
 
 def _comparator(flags: int, low: float) -> str:

@@ -19,6 +19,8 @@ CODED = {
     "procedure_occurrence": ("procedures", "procedure", "procedure_date", "date"),
 }
 
+INGREDIENTS = {"prednisone", "hydrocortisone", "cyclosporine", "methotrexate"}
+
 
 class Raw:
     """The CSV files, columns in lower case."""
@@ -101,6 +103,8 @@ def test_source_codes_come_from_the_concept_table(both, table):
         for r in rows(extract, name)
         if r["system"] != "omop" and r["fact_id"].startswith(table)
     )
+    if table == "drug_exposure":  # the ingredient that we read off a product's name
+        found = Counter({key: n for key, n in found.items() if key[0] != "local" or key[1] not in INGREDIENTS})
     assert found == expected
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from feasibility.errors import ProtocolError, did_you_mean
 from feasibility.protocol.clauses import normalise, split_clauses
-from feasibility.protocol.criterion import Criterion, NotAssessable
+from feasibility.protocol.criterion import Beta, Criterion, NotAssessable
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,29 @@ class Protocol:
         def change(one):
             mine = {s.name: values[s.name] for s in getattr(one, "settings", ()) if s.name in values}
             return one.with_thresholds(**mine) if mine else one
+
+        return replace(self, criteria=tuple(map(change, self.criteria)), _all=tuple(map(change, self._all)))
+
+    def with_rates(self, **rates) -> Protocol:
+        """The protocol with other assumed rates of what no table can tell, by name: a Beta, or a pair (a, b).
+
+        Clauses that state the same fact share the rate. Raises ProtocolError for an unknown name or no such rate.
+        """
+        names = {c.name: c for c in self.not_assessable}
+        for name, rate in rates.items():
+            if name not in names:
+                raise ProtocolError(f"{self.id} assumes no rate called {name!r}.{did_you_mean(name, names)}")
+            if names[name].same_as in names:
+                raise ProtocolError(f"{name!r} states the same fact as {names[name].same_as!r}; change that rate.")
+            if not isinstance(rate, Beta) and (not isinstance(rate, (list, tuple)) or len(rate) != 2):
+                raise ProtocolError(f"Rate {name!r} is a Beta or a pair (a, b) of positive numbers, got {rate!r}.")
+        made = {name: rate if isinstance(rate, Beta) else Beta(*rate) for name, rate in rates.items()}
+
+        def change(one):
+            fact = getattr(one, "same_as", "") or one.name
+            if one.assessable or fact not in made:
+                return one
+            return replace(one, rate=made[fact], source=f"changed in this run; by the protocol file: {one.source}")
 
         return replace(self, criteria=tuple(map(change, self.criteria)), _all=tuple(map(change, self._all)))
 

@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from feasibility.errors import ProtocolError, did_you_mean
+from feasibility.protocol.criterion import Beta
 from feasibility.protocol.protocol import Protocol
 
-KEYS = ("name", "description", "trial", "thresholds", "readings", "waive")
+KEYS = ("name", "description", "trial", "thresholds", "readings", "rates", "waive")
+TABLES = ("thresholds", "readings", "rates")
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What would change: thresholds and readings by their flat names, criteria or clauses to waive.
+    """What would change: thresholds and readings by their flat names, criteria or clauses to waive, assumed rates.
+
+    ``rates`` maps what no table can tell ("consent") to the a and b of its Beta distribution.
 
     >>> Scenario("Platelets above 20", thresholds={"min_platelets": 20}).name
     'Platelets above 20'
@@ -30,6 +34,7 @@ class Scenario:
     waive: tuple[str, ...] = ()
     trial: str = ""
     description: str = ""
+    rates: Mapping[str, Any] = field(default_factory=dict)
 
     def apply(self, protocol: Protocol) -> Protocol:
         """The protocol under this scenario; raises ProtocolError where a name does not fit it."""
@@ -40,6 +45,7 @@ class Scenario:
                 if protocol.setting(name).is_reading != is_reading:
                     raise ProtocolError(f"Scenario {self.name!r}: {name!r} belongs under [{wrong}].")
         changed = protocol.with_thresholds(**(dict(self.thresholds) | dict(self.readings)))
+        changed = changed.with_rates(**self.rates) if self.rates else changed
         return changed.without(*self.waive) if self.waive else changed
 
     def to_toml(self) -> str:
@@ -56,7 +62,7 @@ class Scenario:
                  if getattr(self, key) or key == "name"]  # fmt: skip
         if self.waive:
             lines.append(f"waive = [{', '.join(map(_toml, self.waive))}]")
-        for table in ("thresholds", "readings"):
+        for table in TABLES:
             if getattr(self, table):
                 lines += ["", f"[{table}]", *(f"{_key(k)} = {_toml(v)}" for k, v in getattr(self, table).items())]
         return "\n".join(lines) + "\n"
@@ -74,7 +80,7 @@ class Scenario:
         for key in data:
             if key not in KEYS:
                 raise ProtocolError(f"{path}: unknown key {key!r}.{did_you_mean(key, KEYS)}")
-        for table in ("thresholds", "readings"):
+        for table in TABLES:
             if not isinstance(data.get(table, {}), dict):
                 raise ProtocolError(f"{path}: {table} must be a table, [{table}], with one line a name.")
         waive = data.get("waive", [])
@@ -87,6 +93,7 @@ class Scenario:
             waive=tuple(waive),
             trial=data.get("trial", ""),
             description=data.get("description", ""),
+            rates=data.get("rates", {}),
         )
 
 
@@ -97,6 +104,10 @@ def _toml(value) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Beta):
+        return f"[{value.a!r}, {value.b!r}]"
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

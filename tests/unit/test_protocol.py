@@ -183,3 +183,29 @@ def test_beta_interval():
     assert fz.Beta(8, 2).mean == 0.8
     low, high = fz.Beta(8, 2).interval(0.9)
     assert (round(low, 2), round(high, 2)) == (0.57, 0.96)  # clinical specification, I2
+
+
+def test_assumed_rates_change_by_name_in_a_scenario_file(tmp_path):
+    protocol = fz.load_trial("NCT06642025")
+    scenario = fz.Scenario("Fewer consent", rates={"consent": [5, 5], "contraception": (9, 1)})
+    path = tmp_path / "s.toml"
+    path.write_text(scenario.to_toml(), encoding="utf-8")
+    changed = fz.Scenario.from_toml(path).apply(protocol)
+    rates = {c.name: (c.rate.a, c.rate.b) for c in changed.not_assessable}
+    assert rates["consent"] == (5, 5)
+    twins = [c for c in protocol.not_assessable if c.same_as == "contraception"]
+    assert twins
+    assert all(rates[c.name] == (9, 1) for c in twins)
+    assert changed.fingerprint() != protocol.fingerprint()
+
+
+def test_a_rate_that_is_not_there_or_not_one():
+    protocol = fz.load_trial("NCT06642025")
+    with pytest.raises(fz.ProtocolError, match="assumes no rate called 'consnt'.*'consent'"):
+        protocol.with_rates(consnt=(8, 2))
+    with pytest.raises(fz.ProtocolError, match="a Beta or a pair"):
+        protocol.with_rates(consent=0.8)
+    with pytest.raises(fz.ProtocolError, match="both parameters must be above 0"):
+        protocol.with_rates(consent=(0, 2))
+    with pytest.raises(fz.ProtocolError, match="states the same fact as 'contraception'"):
+        protocol.with_rates(unwilling_contraception=(8, 2))

@@ -15,8 +15,9 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 report: $(READY)
-	$(BIN)/feasibility synthetic --patients 2000 --seed 1 --output build/registry.csv
-	$(BIN)/feasibility report build/registry.csv --trial $(TRIAL) --output reports/$(TRIAL).html
+	$(BIN)/feasibility synthetic --patients 2000 --seed 1 --events native --output build/registry
+	$(BIN)/feasibility build build/registry --trial $(TRIAL) --index-date 2025-06-30 --output build/cohort.parquet --quality reports/quality.html
+	$(BIN)/feasibility report build/cohort.parquet --trial $(TRIAL) --output reports/$(TRIAL).html
 
 test: $(READY)
 	$(BIN)/python -m pytest --ignore=tests/browser

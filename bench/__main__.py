@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("screening", "read_table", "build", "what_if", "relaxation")
+ALL = ("screening", "read_table", "build", "what_if", "relaxation", "imputation", "enrollment")
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or ALL:

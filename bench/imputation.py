@@ -136,8 +136,9 @@ def timing(n: int = 100_000) -> str:
     )
 
 
-def run() -> str:
-    return "\n".join([coverage(), registry(), registry(mechanism="mnar"), timing()])
+def run(cohorts: int = 60) -> str:
+    """Small versions of all parts; ``python -m bench.imputation coverage 1000`` and the like are the large ones."""
+    return "\n".join([coverage(cohorts), registry(10, 300), registry(10, 300, "mnar"), timing(20_000)])
 
 
 if __name__ == "__main__":

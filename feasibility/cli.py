@@ -1,4 +1,4 @@
-"""The command line: ``feasibility screen | report | quality | trials | dictionary | mapping | synthetic | ...``.
+"""The command line: ``feasibility build | screen | report | missing | enroll | quality | sweep | trials | ...``.
 
 Exit codes: 0 done, 2 bad input (the message says what to do), 1 a defect of this program.
 """
@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from feasibility.commands import build, relax, tables, what_if
+from feasibility.commands import build, forecast, relax, tables, what_if
 from feasibility.errors import FeasibilityError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     help="How many of our patients could join this trial, which criteria cost us the rest, and what if one moved?",
 )  # fmt: skip
 
-for module in (build, tables, what_if, relax):
+for module in (build, tables, what_if, relax, forecast):
     app.add_typer(module.app)
 
 

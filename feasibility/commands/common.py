@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from feasibility import __version__
-from feasibility.errors import ProtocolError, ScreeningError
+from feasibility.errors import CohortError, ProtocolError, ScreeningError, did_you_mean
 
 FileArg = Annotated[Path, typer.Argument(help="Patient table, one row a patient: CSV, Parquet, Excel, SPSS, SAS.")]
 TrialOpt = Annotated[str, typer.Option("--trial", "-t", help="Trial id (see `feasibility trials`) or its file.")]
@@ -22,6 +22,9 @@ SetOpt = Annotated[list[str], typer.Option("--set", help="One changed threshold 
 WaiveOpt = Annotated[list[str], typer.Option("--waive", help="A criterion or clause to leave out. Repeatable.")]
 MissingOpt = Annotated[str, typer.Option("--missing-columns", help="error, or unknown: unknown for every patient.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
+
+FORMATS = ("native", "omop", "fhir")
+"""The layouts of a hospital's events that can be read."""
 
 
 def protocol_of(trial: str, scenario: Path | None, changes: list[str], waive: list[str]):
@@ -68,6 +71,27 @@ def screen_table(file, protocol, mapping, index_date, missing_columns):
         if 'missing_columns="unknown"' in str(error):
             raise ScreeningError(f"{error} On the command line: --missing-columns unknown.") from None
         raise
+
+
+def read_events(folder: Path, layout: str, mapping: Path | None, show):
+    """The event tables of a hospital, whatever their layout."""
+    import feasibility as fz
+
+    if layout not in FORMATS:
+        raise CohortError(f"--format is {layout!r}; it can be native, omop or fhir.{did_you_mean(layout, FORMATS)}")
+    read = {"native": fz.read_extract, "omop": fz.omop, "fhir": fz.fhir}[layout]
+    return read(folder, mapping=mapping, progress=show)
+
+
+def build_settings(changes: list[str]) -> dict:
+    """``--set column.setting=value`` as build settings."""
+    settings = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise CohortError(f"--set needs column.setting=value, got {change!r}.")
+        settings[name.strip()] = _value(text.strip())
+    return settings
 
 
 def file_hash(file: Path) -> str:

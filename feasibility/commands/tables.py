@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from feasibility.commands.common import (
+    FORMATS,
     DateOpt,
     FileArg,
     JsonOpt,
@@ -24,13 +26,15 @@ from feasibility.commands.common import (
     print_funnel,
     print_notes,
     print_table,
+    progress,
     protocol_of,
+    read_events,
     read_table,
     screen_table,
     screening_json,
     short_quality,
 )
-from feasibility.errors import ProtocolError
+from feasibility.errors import CohortError, FeasibilityError, ProtocolError, ReconciliationError, did_you_mean
 
 app = typer.Typer()
 
@@ -87,6 +91,13 @@ def report(
     sponsor: Annotated[str, typer.Option(help="Sponsor named on the report.")] = "",
     contact: Annotated[str, typer.Option(help="Whom to ask about the report.")] = "",
     report_date: Annotated[str | None, typer.Option("--date", help="Date printed on it; default today.")] = None,
+    imputations: Annotated[int, typer.Option(help="How often to impute what is unknown; 0: bounds alone.")] = 39,
+    events: Annotated[Path | None, typer.Option(help="The hospital's events, for arrivals and a forecast.")] = None,
+    layout: Annotated[str, typer.Option("--format", "-f", help="Of the events: native, omop or fhir.")] = "native",
+    start: Annotated[str | None, typer.Option("--from", help="First day of the arrivals, YYYY-MM-DD.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Last day of the arrivals, YYYY-MM-DD.")] = None,
+    target: Annotated[int, typer.Option(help="Patients to reach, without --plan.", min=1)] = 9,
+    plan: Annotated[Path | None, typer.Option(help="TOML file: target, sites, rates.")] = None,
 ) -> None:
     """Write the feasibility report as one self-contained HTML page (internal: not checked for disclosure)."""
     from feasibility.report.build import build_report
@@ -94,9 +105,13 @@ def report(
 
     protocol = protocol_of(trial, scenario, set_, waive)
     cohort, screening = screen_table(file, protocol, mapping, index_date, missing_columns)
+    with progress() as show:
+        unknowns = _unknowns(screening, cohort, imputations, show)
+        forecast = _forecast(events, layout, protocol, start, end, target, plan, imputations, missing_columns, show)
     page = build_report(
         screening, cohort, title=title, generated_on=report_date or date.today().isoformat(), source=file.name,
-        site=site, sponsor=sponsor, contact=contact, source_sha256=file_hash(file),
+        site=site, sponsor=sponsor, contact=contact, source_sha256=file_hash(file), unknowns=unknowns,
+        enrollment=forecast,
     )  # fmt: skip
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(render_html(page), encoding="utf-8")
@@ -107,6 +122,37 @@ def report(
         f"[bold]{patterns.n_confirmed:,}[/] confirmed and [bold]{patterns.n_possible:,}[/] possible"
         f" of {patterns.n_patients:,} patients. Report: {output}"
     )
+
+
+def _unknowns(screening, cohort, imputations: int, show):
+    import feasibility as fz
+    from feasibility.report.forecasts import missing_section
+
+    made = None
+    if imputations and bool((screening.status == "undetermined").any()):
+        try:
+            made = fz.impute(cohort, screening, m=imputations, progress=show)
+        except ReconciliationError:
+            raise
+        except FeasibilityError as error:
+            print(f"No estimate between the bounds: {error}", file=sys.stderr)
+    return missing_section(screening, cohort, made, progress=show)
+
+
+def _forecast(events, layout, protocol, start, end, target, plan, imputations, missing_columns, show):
+    if events is None:
+        return None
+    if start is None or end is None:
+        raise CohortError("--events needs --from and --to: the first and the last day whose arrivals count.")
+    import feasibility as fz
+    from feasibility.report.forecasts import enrollment_section
+
+    tables = read_events(events, layout, None, show)
+    found = fz.enrollment_of(
+        tables, protocol, start, end, target=target, plan_file=plan, m=imputations, missing_columns=missing_columns,
+        progress=show,
+    )  # fmt: skip
+    return enrollment_section(found)
 
 
 @app.command()
@@ -192,21 +238,29 @@ def mapping(file: FileArg, trial: TrialOpt) -> None:
 
 @app.command()
 def synthetic(
-    output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet file to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV or Parquet file, or a folder with --events.")],
     trial: TrialOpt = "NCT06642025",
     patients: Annotated[int, typer.Option("--patients", "-n", min=1, help="How many patients.")] = 2_000,
     seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 1,
     complete: Annotated[bool, typer.Option("--complete", help="Without holes: the truth behind the registry.")] = False,
     index_date: Annotated[str, typer.Option("--index-date", help="Day of screening.")] = "2025-06-30",
+    events: Annotated[str, typer.Option("--events", help="Dated events in a folder: native, omop or fhir.")] = "",
 ) -> None:
-    """Write a synthetic registry for a trial that has one. Not patients."""
+    """Write a synthetic registry for a trial that has one: a row per patient, or dated events. Not patients."""
     import feasibility as fz
     from feasibility.protocol.loading import trial_module
 
-    make = getattr(trial_module(trial), "synthetic", None)
-    if make is None:
-        raise ProtocolError(f"{trial} has no synthetic registry: its file defines no `synthetic(n, ...)`.")
+    module = trial_module(trial)
+    make, write = getattr(module, "synthetic", None), getattr(module, "synthetic_events", None)
+    if make is None or (events and write is None):
+        lacking = "synthetic(n, ...)" if make is None else "synthetic_events(registry, folder, layout)"
+        raise ProtocolError(f"{trial} has no such synthetic registry: its file defines no `{lacking}`.")
+    if events not in ("", *FORMATS):
+        raise CohortError(f"--events is {events!r}; it can be native, omop or fhir.{did_you_mean(events, FORMATS)}")
     registry = make(patients, seed=seed, index_date=index_date)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    fz.write_cohort(registry.truth if complete else registry.observed, output)
+    if events:
+        write(registry, output, events)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        fz.write_cohort(registry.truth if complete else registry.observed, output)
     print(f"{patients:,} synthetic patients written to {output}.")

@@ -40,13 +40,16 @@ def build_report(
     sponsor: str = "",
     contact: str = "",
     source_sha256: str = "",
+    unknowns=None,
+    enrollment=None,
 ) -> ReportData:
     """Everything a report on one screening says.
 
     ``cohort`` is the table that was screened; with it the report says why values are unknown, what was done to them on
     reading, how other readings would count, and, for a changed protocol, how the one as written would.
-    ``generated_on`` is the date to print: nothing here reads a clock. ``source`` names the file and ``source_sha256``
-    is the hash of its bytes.
+    ``unknowns`` (``missing_section``) and ``enrollment`` (``enrollment_section``) are further sections, left out where
+    not given. ``generated_on`` is the date to print: nothing here reads a clock. ``source`` names the file and
+    ``source_sha256`` is the hash of its bytes.
     """
     protocol = screening.protocol
     built = dict(cohort.attrs.get("feasibility", {})) if cohort is not None else {}
@@ -92,6 +95,8 @@ def build_report(
         readings=other_readings(screening, cohort),
         built=bool(built.get("built_from")),
         why_sample=why_sample,
+        unknowns=unknowns,
+        enrollment=enrollment,
     )
     rates = {c.id: c.rate for c in protocol.not_assessable}
     report = replace(report, assumed_together=together(report.assumed_once, rates))

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from feasibility.report.forecasts import EnrollmentSection, MissingSection
+
 
 @dataclass(frozen=True)
 class SettingRow:
@@ -157,7 +159,8 @@ class ReportData:
     their criteria are unknown; ``assumed_together`` is the joint rate of what no table can tell: mean, and the ends of
     its 90 % range. ``as_written`` has the confirmed and possible of the unchanged protocol, if this run changes it.
     ``built`` is True where the tool itself made the columns from records. ``why_sample`` is the number of patients
-    behind the causes of unknowns where not all were looked at.
+    behind the causes of unknowns where not all were looked at. ``unknowns`` and ``enrollment`` are sections that are
+    left out where nothing was computed for them.
     """
 
     title: str
@@ -191,6 +194,8 @@ class ReportData:
     readings: tuple[ReadingRow, ...] = ()
     built: bool = False
     why_sample: int = 0
+    unknowns: MissingSection | None = None
+    enrollment: EnrollmentSection | None = None
 
     @property
     def assumed(self) -> tuple[AssumedRow, ...]:

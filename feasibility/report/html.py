@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from feasibility.figures import plot_attrition, plot_flow, plot_impact
 from feasibility.figures.style import count, share, title_case, whole_number
+from feasibility.report import forecast_words as alt
 from feasibility.report import words
 from feasibility.report.data import ReportData
 from feasibility.report.svg import inline_svg
@@ -111,6 +112,10 @@ def render_html(report: ReportData) -> str:
         "flow": inline_svg(plot_flow(report.attrition, title=""), "flow", words.flow_alt(report)),
         "impact": inline_svg(plot_impact(report.impact, title=""), "impact", words.impact_alt(report.impact)),
     }
+    if report.unknowns is not None:
+        figures |= _unknown_figures(report.unknowns)
+    if report.enrollment is not None:
+        figures |= _enrollment_figures(report.enrollment)
     impact = report.impact.sort_values(["shapley", "n_failing"], ascending=False, kind="stable")
     return (
         environment()
@@ -127,6 +132,26 @@ def render_html(report: ReportData) -> str:
             page_facts=page_facts(report),
         )
     )
+
+
+def _unknown_figures(section) -> dict[str, Markup]:
+    from feasibility.figures.missing import plot_information, plot_ledger
+
+    figures = {"ledger": inline_svg(plot_ledger(section.ledger, title=""), "ledger", alt.ledger_alt(section))}
+    if section.information is not None:
+        axes = plot_information(section.information, title="")
+        figures["information"] = inline_svg(axes, "information", alt.information_alt(section))
+    return figures
+
+
+def _enrollment_figures(section) -> dict[str, Markup]:
+    from feasibility.figures.arrivals import plot_arrivals
+    from feasibility.figures.enrollment import plot_fan
+
+    return {
+        "arrivals": inline_svg(plot_arrivals(section.arrivals, title=""), "arrivals", alt.arrivals_alt(section)),
+        "fan": inline_svg(plot_fan(section.fan, title=""), "fan", alt.fan_alt(section)),
+    }
 
 
 def merged_settings(report: ReportData) -> list[dict]:

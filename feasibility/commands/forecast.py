@@ -45,6 +45,7 @@ def missing(
     waive: WaiveOpt = [],  # noqa: B006
     missing_columns: MissingOpt = "error",
     imputations: Annotated[int, typer.Option(help="How often to impute; 0 to give the bounds alone.")] = 39,
+    method: Annotated[str, typer.Option(help="auto, pmm (fast) or statsmodels (the reference, slow).")] = "auto",
     most: Annotated[int, typer.Option(help="Largest set of columns to look for.", min=1, max=3)] = 3,
     seed: SeedOpt = 1,
     as_json: JsonOpt = False,
@@ -60,7 +61,7 @@ def missing(
     made = None
     with progress() as show:
         if imputations and undetermined:
-            made = fz.impute(cohort, screening, m=imputations, seed=seed, progress=show)
+            made = fz.impute(cohort, screening, m=imputations, method=method, seed=seed, progress=show)
         worth = fz.value_of_information(screening, cohort, made, most, progress=show) if undetermined else None
     source = made if made is not None else screening if not undetermined else None
     estimates = fz.estimates(fz.in_extract(source), fz.in_source(source, seed=seed)) if source is not None else None

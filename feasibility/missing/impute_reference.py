@@ -90,6 +90,19 @@ def _leading(answers: np.ndarray, donors: np.ndarray) -> np.ndarray:
     return vectors[:, np.argmax(values.real)].real @ y
 
 
+def _independent(X: np.ndarray) -> np.ndarray:
+    """The predictors that say something the others do not: dependent ones leave no covariance to draw from."""
+    from scipy.linalg import qr
+
+    centred = X - X.mean(axis=1, keepdims=True)
+    spread = np.sqrt((centred**2).mean(axis=1))
+    varies = np.flatnonzero(spread > 1e-9)
+    most = max(X.shape[1] - 2, 1)  # as many as leave a residual
+    _, r, order = qr((centred[varies] / spread[varies, None]).T, mode="economic", pivoting=True)
+    size = np.abs(np.diag(r))
+    return np.sort(varies[order[: len(size)][size > 1e-6 * max(size.max(initial=0.0), 1e-300)][:most]])
+
+
 def _one(library, y: np.ndarray, donors: np.ndarray, holes: np.ndarray, rng) -> np.ndarray:
     """One update of one variable; the numbers of the donors statsmodels chose."""
     n, h = len(y), holes.shape[1]
@@ -100,8 +113,7 @@ def _one(library, y: np.ndarray, donors: np.ndarray, holes: np.ndarray, rng) -> 
     X = np.concatenate([donors, holes], axis=1)
     # A number that says nothing breaks ties: statsmodels takes the same few donors of many with equal predictions.
     X = np.concatenate([X, rng.standard_normal((1, n + h))])
-    varies = X[:, :n].std(axis=1) > 1e-9
-    data = library(np.concatenate([marked, np.full(h, np.nan)]), X[varies], min(DONORS, n), rng)
+    data = library(np.concatenate([marked, np.full(h, np.nan)]), X[_independent(X[:, :n])], min(DONORS, n), rng)
     data.update("y")
     found = data.data["y"].to_numpy()[n:]
     order = np.argsort(marked)

@@ -18,7 +18,7 @@ report: $(READY)
 	$(BIN)/feasibility synthetic --patients 2000 --seed 1 --events native --output build/registry
 	$(BIN)/feasibility build build/registry --trial $(TRIAL) --index-date 2025-06-30 --output build/cohort.parquet --quality reports/quality.html
 	$(BIN)/feasibility report build/cohort.parquet --trial $(TRIAL) --output reports/$(TRIAL).html \
-	  --events build/registry --from 2024-07-01 --to 2025-06-30 --target 9
+	  --events build/registry --from 2024-07-01 --to 2025-06-30 --plan examples/plans/one_centre.toml
 
 test: $(READY)
 	$(BIN)/python -m pytest --ignore=tests/browser

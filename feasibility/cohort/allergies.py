@@ -1,4 +1,4 @@
-"""Severe reactions to the drugs planned for the study (clinical specification, E6 and 9.14)."""
+"""Severe allergic reactions to declared agents, such as those planned for a study (clinical specification, 9.14)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def severity_of(text) -> float:
 
 
 def build_allergies(rows: Rows) -> None:
-    """Severe reactions to planned drugs; a list with any row counts as taken, whatever the date of its rows."""
-    if not rows.has("allergies") or not rows.wants("severe_allergy", "severe_allergy_class"):
+    """Severe reactions to a column's agents; a list with any row counts as taken, whatever the date of its rows."""
+    wanted = [c for c in rows.columns.columns if c.statistic == "severe_reaction"]
+    if not rows.has("allergies") or not wanted:
         return
     source = rows.extract.tables["allergies"].select(
         "pid", "row_id", "date", "date_last", "agent", "severity", "status"
@@ -48,9 +49,9 @@ def build_allergies(rows: Rows) -> None:
     events = events[~word.isin([*RULED_OUT, "nkda", "reviewed", "inactive"]) & events["agent"].notna()]
     severity = each(events["severity"], severity_of, np.nan).to_numpy(dtype="float64")
     at = events["row"].to_numpy().astype("int64")
-    for name in ("severe_allergy", "severe_allergy_class"):
-        lists = ["planned_drugs"] + (["planned_drug_classes"] if name.endswith("class") else [])
-        finder = Finder({"planned": lists}, rows.folders)
+    for column in wanted:
+        lists = [column.codelist, *(name for key, name in column.lists.items() if rows.setting(column.name, key, True))]
+        finder = Finder({column.name: lists}, rows.folders)
         terms = {codelists.normal("local", t) for n in lists for t in codelists.load(n, rows.folders)["term"]}
         agents = {
             a: bool(finder.items("local", a)) or codelists.normal("local", a) in terms for a in set(events["agent"])
@@ -59,4 +60,4 @@ def build_allergies(rows: Rows) -> None:
         yes, open_ = np.zeros(rows.n, dtype=bool), np.zeros(rows.n, dtype=bool)
         yes[at[mine & (severity == 1)]] = True
         open_[at[mine & np.isnan(severity)]] = True
-        rows.put_plain(name, yes, ~yes & (open_ | ~listed))
+        rows.put_plain(column.name, yes, ~yes & (open_ | ~listed))

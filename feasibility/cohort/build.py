@@ -12,11 +12,9 @@ import pyarrow as pa
 from feasibility.bounded import UPPER
 from feasibility.cohort import windows
 from feasibility.cohort.allergies import build_allergies
-from feasibility.cohort.event_rows import BUILD_REASONS, CONFLICTING, DATE_IMPRECISE, Rows, positions, to_frame
-from feasibility.cohort.exposure import build_exposure
+from feasibility.cohort.event_rows import BUILD_REASONS, CONFLICTING, DATE_IMPRECISE, Rows, each, positions
 from feasibility.cohort.fills import apply_fills
-from feasibility.cohort.function import build_function
-from feasibility.cohort.index_dates import IndexDates
+from feasibility.cohort.index_dates import IndexDates, days_of
 from feasibility.cohort.once import build_once
 from feasibility.cohort.parse import MISSING
 from feasibility.cohort.raw import BuildRecord
@@ -32,10 +30,8 @@ STEPS = (
     BuildStep("serology", build_serology),
     BuildStep("diagnoses", build_once),
     BuildStep("allergies", build_allergies),
-    BuildStep("function", build_function),
-    BuildStep("medication", build_exposure),
 )
-"""The steps of general medicine; those of a disease are declared beside its columns."""
+"""What is made from the declarations alone; every other step is declared beside the columns it fills."""
 
 
 def build_cohort(
@@ -73,6 +69,7 @@ def build_cohort(
     in_force = _settings(columns, settings)
     report = progress or (lambda stage, share: None)
     report("patients", 0.0)
+    index = index.for_columns(columns, in_force)
     ids, days, left_out = index.pairs(extract)
     if not len(ids):
         raise CohortError(f"{extract.source}: no patient has an index date by {index.policy} ({dict(index.stated)}).")
@@ -80,6 +77,8 @@ def build_cohort(
     for reason, n in left_out.items():
         rows.note("", "left_out", reason, n)
     try:
+        if extract.facts.get("synthetic"):  # of any other extract nobody says that its patients are real, or not
+            rows.put_plain("synthetic", np.ones(rows.n, dtype=bool), np.zeros(rows.n, dtype=bool))
         _people(rows)
         steps = (*STEPS, *columns.steps)
         for i, step in enumerate(steps):
@@ -94,6 +93,8 @@ def build_cohort(
         "n_rows": len(frame),
         "n_patients": len(rows.people),
         "index_policy": index.policy,
+        "index_stated": index.record,
+        "built_from": f"{extract.source}, {index}",
         "tables": sorted(extract.tables),
         "columns_absent": [n for n in columns if n not in rows.built],
         "columns_ignored": [],
@@ -126,12 +127,21 @@ def _frame(rows: Rows) -> pd.DataFrame:
         if column.name in rows.built:
             data |= rows.built[column.name].arrays(column, False)
         else:
-            data[column.name] = pd.array([pd.NA] * rows.n, dtype=DTYPES[column.dtype])
-    index = pd.MultiIndex.from_arrays(
-        [pd.array(rows.ids.tolist(), dtype=STRING), pd.DatetimeIndex(rows.index.astype("datetime64[us]"))],
-        names=["patient_id", "index_date"],
-    )
-    return pd.DataFrame(data, index=index)
+            data[column.name] = pd.array([pd.NA], dtype=DTYPES[column.dtype]).repeat(rows.n)
+    return pd.DataFrame(data, index=_index(rows), copy=False)
+
+
+def _index(rows: Rows) -> pd.MultiIndex:
+    """(patient_id, index_date) from what is known of the rows: sorted by patient, each patient once in ``people``."""
+    days = rows.index.astype("datetime64[D]")
+    first = days.min() if rows.n else np.datetime64(0, "D")
+    place = (days - first).astype("int64")
+    used = np.zeros(int(place.max(initial=-1)) + 1, dtype=bool)
+    used[place] = True
+    dates = (first + np.flatnonzero(used).astype("timedelta64[D]")).astype("datetime64[us]")
+    levels = [pd.Index(pd.array(rows.people, dtype=STRING)), pd.DatetimeIndex(dates)]
+    codes = [rows.person, (np.cumsum(used) - 1)[place]]
+    return pd.MultiIndex(levels=levels, codes=codes, names=["patient_id", "index_date"], verify_integrity=False)
 
 
 def _reasons(cells: pd.Series, built) -> dict[str, int]:
@@ -150,35 +160,54 @@ def _reasons(cells: pd.Series, built) -> dict[str, int]:
 
 def _people(rows: Rows) -> None:
     """Age, sex and site; a patient listed twice with different facts has none of them."""
+    wanted = {"birth_date": ("age_years", "age_exact_years"), "birth_date_last": ("age_years", "age_exact_years"),
+              "sex": ("sex",), "site_id": ("site_id",)}  # fmt: skip
+    wanted = [name for name, columns in wanted.items() if rows.wants(*columns)]
+    if not wanted:
+        return
     table = rows.extract.tables["patients"]
-    got = to_frame(
-        table.select("pid", "birth_date", "birth_date_last", "sex", "site_id").filter(table.pid.notnull()).to_pyarrow()
-    )
-    got["person"] = positions(pa.array(got["pid"], pa.string()), rows.people)
-    got = got[got["person"] >= 0]
-    firsts = {}
-    for name in ("birth_date", "birth_date_last", "sex", "site_id"):
-        values = got.loc[got[name].notna(), ["person", name]]
-        values = values[~values.duplicated()] if values["person"].duplicated().any() else values
-        twice = values["person"].duplicated(keep=False)
-        one = values[~twice].set_index("person")[name].reindex(range(len(rows.people)))
-        clash = np.zeros(len(rows.people), dtype=bool)
-        clash[values.loc[twice, "person"].to_numpy()] = True
-        rows.note(name, "quarantined", "a patient listed twice with different facts", int(clash.sum()))
-        firsts[name] = one.to_numpy()[rows.person], clash[rows.person]
+    got = table.filter(table.pid.notnull()).select("pid", *wanted).to_pyarrow()
+    person = positions(got["pid"], rows.people)
+    firsts = {name: _one_fact(rows, name, got[name], person) for name in wanted}
+    if "birth_date" in firsts:
+        _age(rows, firsts)
+    if "sex" in firsts:
+        _coded(rows, "sex", *firsts["sex"])
+    if "site_id" in firsts:
+        site, clash = firsts["site_id"]
+        rows.put_plain("site_id", site, pd.isna(site), np.where(clash, CONFLICTING, MISSING))
+
+
+def _one_fact(rows: Rows, name: str, column: pa.ChunkedArray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per row, the one fact its patient is listed with, and whether there are several."""
+    column = column.combine_chunks()
+    use = column.is_valid().to_numpy(zero_copy_only=False) & (person >= 0)
+    date = pa.types.is_date(column.type)
+    values = days_of(column) if date else column.to_numpy(zero_copy_only=False)
+    person, values = person[use], values[use]
+    one = np.full(len(rows.people), np.datetime64("NaT") if date else None, dtype="datetime64[D]" if date else object)
+    clash = np.zeros(len(rows.people), dtype=bool)
+    one[person] = values
+    clash[person[one[person] != values]] = True
+    one[clash] = np.datetime64("NaT") if date else None
+    rows.note(name, "quarantined", "a patient listed twice with different facts", int(clash.sum()))
+    return (one, clash) if rows.n == len(rows.people) else (one[rows.person], clash[rows.person])
+
+
+def _age(rows: Rows, firsts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     born, clash = firsts["birth_date"]
-    born, last = (firsts[n][0].astype("datetime64[D]") for n in ("birth_date", "birth_date_last"))
+    last = firsts["birth_date_last"][0]
     late = born > rows.index
     last = np.where(last > rows.index, rows.index, last)
     status = np.where(clash, CONFLICTING, np.where(late, DATE_IMPRECISE, MISSING))
-    for name, count in (("age_years", windows.completed_years), ("age_exact_years", windows.exact_years)):
-        low, high = count(last, rows.index), count(born, rows.index)
-        impossible = late | (low < 0) | (high > 120)
-        rows.note(name, "quarantined", "impossible date of birth", int((impossible & ~np.isnan(low)).sum()))
-        rows.put(name, np.where(impossible, np.nan, low), np.where(impossible, np.nan, high), status)
-    _coded(rows, "sex", *firsts["sex"])
-    site, clash = firsts["site_id"]
-    rows.put_plain("site_id", site, pd.isna(site), np.where(clash, CONFLICTING, MISSING))
+    leap_day = rows.setting("age_years", "leap_day_birthday", windows.LEAP_DAY)
+    low = high = windows.exact_years(last, rows.index, leap_day)
+    if not np.array_equal(born, last, equal_nan=True):
+        high = windows.exact_years(born, rows.index, leap_day)
+    for name, count in (("age_years", np.floor), ("age_exact_years", np.asarray)):
+        wrong = late | (low < 0) | (count(high) > 120)
+        rows.note(name, "quarantined", "impossible date of birth", int((wrong & ~np.isnan(low)).sum()))
+        rows.put(name, np.where(wrong, np.nan, count(low)), np.where(wrong, np.nan, count(high)), status)
 
 
 def _coded(rows: Rows, name: str, texts: np.ndarray, clash: np.ndarray) -> None:
@@ -186,7 +215,7 @@ def _coded(rows: Rows, name: str, texts: np.ndarray, clash: np.ndarray) -> None:
         return
     column = rows.columns[name]
     codes = {fold(k): v for k, v in column.codes.items()} | {fold(v): v for v in column.values}
-    values = pd.Series(texts).map(lambda t: codes.get(fold(str(t))), na_action="ignore").to_numpy(dtype=object)
+    values = each(pd.Series(texts, dtype=object), lambda t: codes.get(fold(str(t)))).to_numpy(dtype=object)
     unread = ~pd.isna(texts) & pd.isna(values)
     rows.note(name, "quarantined", "no code of this column", int(unread.sum()))
     rows.put_plain(name, values, pd.isna(values), np.where(clash, CONFLICTING, MISSING))

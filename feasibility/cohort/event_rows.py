@@ -14,13 +14,17 @@ import pandas as pd
 import pyarrow as pa
 
 from feasibility.cohort import codelists
-from feasibility.cohort.index_dates import days_of, observed, positions
+from feasibility.cohort.code_finder import Finder, join_keys, telling
+from feasibility.cohort.frames import each, folded, to_frame
+from feasibility.cohort.id_lookup import IdLookup
+from feasibility.cohort.index_dates import observed, positions
 from feasibility.cohort.parse import KNOWN, MISSING, REASONS
 from feasibility.cohort.schema import CohortTable
 from feasibility.cohort.time_values import Values
-from feasibility.cohort.words import fold
 
 STALE, DATE_MISSING, DATE_IMPRECISE, CONFLICTING, OUT_OF_RANGE, UNIT_UNKNOWN = 20, 9, 10, 8, 5, 6
+DAYS = 1 << 22
+"""More days than lie between any two dates: (person, day) as one number."""
 BUILD_REASONS = REASONS | {STALE: ("stale", "the latest value is older than the window")}
 
 
@@ -36,8 +40,10 @@ class Rows:
         # The rows come sorted by patient.
         new = np.r_[True, ids[1:] != ids[:-1]].astype(bool)[: self.n]
         self.people, self.person = ids[new], np.cumsum(new) - 1
-        self._at = None
+        self._made: dict[str, Any] = {}
         self._observed = None
+        self._lookup = None
+        self._codes: dict[str, pd.DataFrame] = {}
 
     # -- settings and notes ---------------------------------------------------------------------------------------
     def setting(self, column: str, name: str, default: Any = None) -> Any:
@@ -68,39 +74,55 @@ class Rows:
     def one_date(self) -> bool:
         return self.n > 0 and bool((self.index == self.index[0]).all())
 
+    @property
+    def backend(self):
+        return self.extract.tables["patients"].get_backend()
+
+    def lookup(self) -> IdLookup | None:
+        """The people by the bits of their ids, for events in the embedded DuckDB; None elsewhere."""
+        if self._lookup is None and self.backend.name == "duckdb":
+            self._lookup = IdLookup(self.backend, self.people)
+        return self._lookup if self._lookup is not None and self._lookup.unique else None
+
     def at(self):
         """The rows as a temporary table of the extract's backend: row, pid, at."""
-        if self._at is None:
+        days = pa.array(self.index.astype("datetime64[D]"), pa.date32())
+        return self._temporary("rows", lambda: {"row": np.arange(self.n), "pid": self.ids, "at": days})
+
+    def _people(self):
+        """The people likewise: row (their number), pid."""
+        return self._temporary("people", lambda: {"row": np.arange(len(self.people)), "pid": self.people})
+
+    def _temporary(self, name: str, columns: Callable[[], dict]):
+        if name not in self._made:
             import ibis
 
-            table = pa.table(
-                {
-                    "row": pa.array(np.arange(self.n, dtype="int64")),
-                    "pid": pa.array(self.ids.tolist(), pa.string()),
-                    "at": pa.array(self.index.astype("datetime64[D]"), pa.date32()),
-                }
-            )
-            backend = self.extract.tables["patients"].get_backend()
-            self._backend = backend
-            self._at = backend.create_table(ibis.util.gen_name("feasibility_rows"), table, temp=True)
-        return self._at
+            table = pa.table(columns(), schema=pa.schema({"row": pa.int64(), "pid": pa.string()} |
+                                                         ({"at": pa.date32()} if name == "rows" else {})))  # fmt: skip
+            self._made[name] = self.backend.create_table(ibis.util.gen_name(f"feasibility_{name}"), table, temp=True)
+        return self._made[name]
 
     def close(self) -> None:
-        if self._at is not None:
-            self._backend.drop_table(self._at.get_name(), force=True)
-            self._at = None
+        while self._made:
+            self.backend.drop_table(self._made.popitem()[1].get_name(), force=True)
 
-    def joined(self, table, date: str):
-        """The table's rows of these patients with ``row`` and ``at``, dated on or before the index date."""
+    def joined(self, table, date: str, undated: bool = False):
+        """The table's rows of these patients with ``row`` and ``at``, dated on or before the index date.
+
+        With ``undated`` those without a date are kept.
+        """
         import ibis
 
-        table = table.filter(table[date] <= self.last)
-        at = self.at()
+        def read(until):
+            return (result[date] <= until) | result[date].isnull() if undated else result[date] <= until
+
+        result = table
+        result, at = result.filter(read(self.last)), self.at()
         if self.one_date:
-            result = table.join(at.select("row", "pid"), "pid")
+            result = result.join(at.select("row", "pid"), "pid")
             return result.mutate(at=ibis.literal(self.last))
-        result = table.join(at, "pid")
-        return result.filter(result[date] <= result["at"])
+        result = result.join(at, "pid")
+        return result.filter(read(result["at"]))
 
     def events(self, name: str, date: str, undated: bool = False) -> pd.DataFrame | None:
         """An event table (or a filtered part of it) in memory, one line per event and row it may be read for.
@@ -116,18 +138,34 @@ class Rows:
 
         keep = table[date] <= self.last
         table = table.filter(keep | table[date].isnull() if undated else keep)
-        at = self.at()
-        result = table.join(at if not self.one_date else at.select("row", "pid"), "pid").drop("pid")
-        if not self.one_date:
-            result = result.filter((result[date] <= result["at"]) | result[date].isnull() if undated
-                                   else result[date] <= result["at"]).drop("at")  # fmt: skip
+        several = self.n > len(self.people)
+        if several or self.one_date:
+            result = table.join((self._people if several else self.at)().select("row", "pid"), "pid").drop("pid")
+        else:
+            result = table.join(self.at(), "pid").drop("pid")
+            early = result[date] <= result["at"]
+            result = result.filter(early | result[date].isnull() if undated else early).drop("at")
         order = [result["row"], result[date], result["row_id"]] if "row_id" in table.columns else [result["row"]]
-        got = result.order_by([ibis.asc(o) for o in order]).to_pyarrow()
-        frame = to_frame(got)
+        frame = to_frame(result.order_by([ibis.asc(o) for o in order]).to_pyarrow())
+        if several:
+            frame = self._per_row(frame, date)
         frame["first"], frame["last"] = frame[date], frame[date + "_last"]
         at_row = self.index[frame["row"].to_numpy()]
         frame["surely"] = frame["last"].to_numpy().astype("datetime64[D]") <= at_row
         return frame
+
+    def _per_row(self, frame: pd.DataFrame, date: str) -> pd.DataFrame:
+        """Events that are read once a patient, repeated for each of the patient's rows they may be read for."""
+        person = frame["row"].to_numpy().astype("int64")
+        day = frame[date].to_numpy().astype("datetime64[D]")
+        day = np.where(np.isnat(day), -DAYS // 2, day.astype("int64"))
+        keys = self.person.astype("int64") * DAYS + self.index.astype("datetime64[D]").astype("int64")
+        begin = np.searchsorted(keys, person * DAYS + day)
+        count = np.searchsorted(self.person, person, side="right") - begin
+        event = np.repeat(np.arange(len(person)), count)
+        row = np.arange(len(event)) + np.repeat(begin - np.cumsum(count) + count, count)
+        order = np.argsort(row, kind="stable")
+        return frame.take(event[order]).assign(row=row[order]).reset_index(drop=True)
 
     def observed(self) -> np.ndarray:
         """Whether the patient was seen in the 12 months before the index date, which makes silence mean "no"."""
@@ -139,26 +177,44 @@ class Rows:
         """Distinct (system, code, texts, more) of a table that belong to an item: a DataFrame with column ``item``.
 
         ``items`` maps an item to the code lists that mean it. The code decides; a text column is looked up among local
-        names only where the code is blank, local, or the text is all there is.
+        names only where the code is blank or local, or a LOINC code that is on no list at all: a code that is known to
+        mean something else is never overruled by a name.
         """
-        table = self.extract.tables[name]
-        keys = [c for c in ("system", "code", *text, *more) if c in table.columns]
-        got = to_frame(table.group_by(keys).aggregate(n=table.count()).order_by(keys).to_pyarrow())
+        keys = [c for c in ("system", "code", *text, *more) if c in self.extract.tables[name].columns]
+        got = self._distinct(name, keys)
         finder = Finder(items, self.folders)
-        # A column with one value for all needs no comparison in the join that follows.
-        varying = [k for k in keys if got[k].nunique(dropna=False) > 1] or keys[:1]
         found = []
         for i, record in enumerate(got[keys].itertuples(index=False, name=None)):
             row = dict(zip(keys, record, strict=True))
             system, code = row.get("system") or "local", row.get("code")
             hits = finder.items(system, code) if code else set()
-            if not hits and (not code or system == "local"):
+            strange = bool(code) and not hits and system == "loinc"
+            strange = strange and not codelists.listed(system, code, self.folders)
+            if not hits and (not code or system == "local" or strange):
                 for column in text:
                     hits = hits or (finder.items("local", row[column]) if row[column] else set())
+                for item in sorted(hits) if strange else ():
+                    self.note(item, "found_by_name", f"the code {code} is on no list; its local name is", 1)
             found += [(i, item) for item in sorted(hits)]
         result = got.iloc[[i for i, _ in found]].reset_index(drop=True)
         result["item"] = pd.Series([item for _, item in found], dtype=object)
-        return result, varying
+        return result, telling(got, keys, {i for i, _ in found})
+
+    def _distinct(self, name: str, keys: list[str]) -> pd.DataFrame:
+        """The distinct combinations of some columns of a table; those of fewer columns come from those of more."""
+        if name == "labs" and name not in self._codes:
+            every = ["system", "code", "local_name", "unit"]
+            self._codes[name] = self._read_distinct(name, [*every, *(k for k in keys if k not in every)])
+        if name in self._codes and set(keys) <= set(self._codes[name].columns):
+            got = self._codes[name][keys].drop_duplicates()
+            return got.sort_values(keys, na_position="first", kind="stable").reset_index(drop=True)
+        return self._read_distinct(name, keys)
+
+    def _read_distinct(self, name: str, keys: list[str]) -> pd.DataFrame:
+        got = to_frame(self.extract.tables[name].select(keys).distinct().to_pyarrow())
+        # A blank text is none: both are joined alike.
+        got = got.where(got.notna() & (got != ""), None).drop_duplicates()
+        return got.sort_values(keys, na_position="first", kind="stable").reset_index(drop=True)
 
     def matched(self, name: str, items, text: tuple[str, ...] = (), source=None):
         """The table joined with ``item``; None if the table is absent or no code fits."""
@@ -174,11 +230,14 @@ class Rows:
         """A number column: bounds (``hi`` None: exact) with NaN where unknown; ``status`` says why."""
         if name not in self.columns:
             return
-        lo = np.asarray(lo, dtype="float64")
-        hi = lo if hi is None else np.asarray(hi, dtype="float64")
+        lo = np.array(lo, dtype="float64")
+        if hi is None:
+            self.built[name] = Values(self._status(status, np.isnan(lo)), lo, lo)
+            return
+        hi = np.array(hi, dtype="float64")
         unknown = np.isnan(lo) | np.isnan(hi)
-        status = self._status(status, unknown)
-        self.built[name] = Values(status, np.where(unknown, np.nan, lo), np.where(unknown, np.nan, hi))
+        lo[unknown] = hi[unknown] = np.nan
+        self.built[name] = Values(self._status(status, unknown), lo, hi)
 
     def put_plain(self, name: str, values, unknown, status=None) -> None:
         """A truth or text column; ``unknown`` marks the cells without a value."""
@@ -188,68 +247,10 @@ class Rows:
         self.built[name] = Values(self._status(status, unknown), plain=np.asarray(values))
 
     def _status(self, status, unknown) -> np.ndarray:
-        status = np.full(self.n, MISSING) if status is None else np.asarray(status)
-        status = np.where(unknown & (status == KNOWN), MISSING, status)
-        return np.where(unknown, status, KNOWN).astype("uint8")
-
-
-class Finder:
-    """Which items a code belongs to."""
-
-    def __init__(self, items: Mapping[str, Iterable[str]], folders=()):
-        self.exact: dict[tuple[str, str], set[str]] = {}
-        self.prefixes: list[tuple[str, str, str]] = []
-        for item, lists in items.items():
-            for name in lists:
-                for system, (codes, prefixes) in codelists.matches(name, folders).items():
-                    for code in codes:
-                        self.exact.setdefault((system, codelists.normal(system, code)), set()).add(item)
-                    self.prefixes += [(system, codelists.normal(system, p), item) for p in prefixes]
-
-    def items(self, system: str, code: str) -> set[str]:
-        code = codelists.normal(system, code)
-        found = set(self.exact.get((system, code), ()))
-        return found | {item for s, p, item in self.prefixes if s == system and code.startswith(p)}
-
-
-def join_keys(table, found: pd.DataFrame, keys: list[str], values: list[str]):
-    """Join small per-code facts to an event table; a blank matches a blank."""
-    import ibis
-
-    small = {f"k_{k}": pa.array(["" if v is None else v for v in found[k]], pa.string()) for k in keys}
-    for v in values:
-        values = found[v].to_numpy()
-        small[v] = pa.array(values if values.dtype.kind in "if" else values.tolist(), from_pandas=True)
-    small = ibis.memtable(pa.table(small))
-    on = [table[k].fill_null("") == small[f"k_{k}"] for k in keys]
-    return table.join(small, on).drop(*[f"k_{k}" for k in keys])
-
-
-def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Arrow to pandas: dates as datetime64[s], texts as objects, truth values as objects with None."""
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        kind = column.type
-        if pa.types.is_date(kind):
-            columns[name] = days_of(column.combine_chunks()).astype("datetime64[s]")
-        elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            filled = column.cast(pa.float64()) if column.null_count else column
-            columns[name] = filled.to_numpy()
-        else:
-            columns[name] = pd.Series(column.to_pylist(), dtype=object)
-    return pd.DataFrame(columns)
-
-
-def each(texts: pd.Series, what: Callable[[str], Any], blank: Any = None) -> pd.Series:
-    """``what(text)`` for every text, computed once per distinct one; ``blank`` where there is none."""
-    codes, distinct = pd.factorize(texts, use_na_sentinel=True)
-    values = pd.Series([what(t) for t in distinct] + [blank], dtype=object)
-    return pd.Series(values.to_numpy()[codes], index=texts.index, dtype=object)
-
-
-def folded(texts: pd.Series) -> pd.Series:
-    """Each text as words are compared; "" for none."""
-    return each(texts, lambda t: fold(str(t)), "")
+        result = np.full(self.n, MISSING, dtype="uint8") if status is None else np.array(status, dtype="uint8")
+        result[unknown & (result == KNOWN)] = MISSING
+        result[~unknown] = KNOWN
+        return result
 
 
 __all__ = ["BUILD_REASONS", "Finder", "Rows", "each", "folded", "join_keys", "positions", "to_frame"]

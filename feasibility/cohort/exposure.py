@@ -1,7 +1,8 @@
 """Long-term steroids and immunosuppressants, as clinical specification E2 and 9.11 define them.
 
 Every number is evaluated twice, with the orders that surely count and with all that may (no stop date: until the index
-date; no indication: for another disease; no dose: any), and kept as bounds where the two differ.
+date; no start: since long before; no indication: for another disease; no dose: any), and kept as bounds where the two
+differ.
 """
 
 from __future__ import annotations
@@ -16,23 +17,58 @@ from feasibility.cohort.units import snap
 RECENT = 28
 """Days of "the last 28 days" and of long-term use; both ends counted."""
 ANY_DOSE = 2000.0
+LONGEST = 40_000
+"""Days on a drug that an order of unknown start may have lasted: the declared range of the columns."""
 COLUMNS = ("nonsteroid_is_days", "nonsteroid_is_days_ever", "steroid_days", "steroid_days_ever", "steroid_mg_day_mean",
            "steroid_mg_day_current", "steroid_mg_day_max", "steroid_mg_day_max_ever")  # fmt: skip
 
 
 def build_exposure(rows: Rows) -> None:
-    """Fill days on and doses of steroids, and days on other immunosuppressants."""
+    """Fill days on and doses of steroids, and days on other immunosuppressants, each by its own settings."""
     if not rows.has("medications") or not rows.wants(*COLUMNS):
         return
     everything = orders(rows)
     none = _nothing(rows)
-    for kind, days, ever in (("other", *COLUMNS[:2]), ("steroid", *COLUMNS[2:4])):
-        mine = _relevant(rows, everything, kind, days)
-        rails = [_runs(rows, part, int(rows.setting(days, "bridge_gap_days", 7))) for part in _rails(mine)]
+    parts: dict[tuple, pd.DataFrame] = {}
+    runs: dict[tuple, list] = {}
+
+    def counted(name: str, kind: str) -> tuple[tuple, pd.DataFrame]:
+        key = (kind, bool(rows.setting(name, "other_disease_only", True)),
+               float(rows.setting(name, "physiologic_replacement_mg", 7.5)))  # fmt: skip
+        if key not in parts:
+            parts[key] = _relevant(everything, *key)
+        return key, parts[key]
+
+    def rails(name: str, kind: str) -> list:
+        key, mine = counted(name, kind)
+        gap = int(rows.setting(name, "bridge_gap_days", 7))
+        if (*key, gap) not in runs:
+            runs[*key, gap] = [_runs(rows, part, gap) for part in _rails(mine)]
+        return runs[*key, gap]
+
+    for kind, (days, ever) in (("other", COLUMNS[:2]), ("steroid", COLUMNS[2:4])):
         for name, which in ((days, "current"), (ever, "longest")):
-            _put(rows, name, *(r[which] for r in rails), none, len(mine))
-        if kind == "steroid":
-            _doses(rows, mine, rails, none)
+            if name in rows.columns:
+                _put(rows, name, *(r[which] for r in rails(name, kind)), none)
+    doses: dict[tuple, list] = {}
+    for name, which in (("steroid_mg_day_mean", "mean"), ("steroid_mg_day_current", "current"),
+                        ("steroid_mg_day_max", "max")):  # fmt: skip
+        if name in rows.columns:
+            key, mine = counted(name, "steroid")
+            if key not in doses:
+                doses[key] = _doses(rows, mine)
+            ends = [known[which] for known in doses[key]]
+            # A mean may fall when an order without a dose is added: all three ways are tried.
+            ends = [np.minimum.reduce(ends), np.maximum.reduce(ends)] if which == "mean" else [ends[0], ends[2]]
+            _put(rows, name, *ends, none)
+    name = "steroid_mg_day_max_ever"
+    if name in rows.columns:
+        ends = []
+        for part, run, fill in zip(_rails(counted(name, "steroid")[1]), rails(name, "steroid"), (0.0, ANY_DOSE),
+                                   strict=True):  # fmt: skip
+            dose = np.nan_to_num(part["dose"].to_numpy(), nan=fill)
+            ends.append(_highest_ever(rows, part, dose, run["runs"]))
+        _put(rows, name, *ends, none)
 
 
 def _nothing(rows: Rows) -> np.ndarray:
@@ -40,11 +76,12 @@ def _nothing(rows: Rows) -> np.ndarray:
     return np.where(rows.observed(), 0.0, np.nan)
 
 
-def _relevant(rows: Rows, everything: pd.DataFrame, kind: str, column: str) -> pd.DataFrame:
+def _relevant(everything: pd.DataFrame, kind: str, other_only: bool, floor: float) -> pd.DataFrame:
     mine = everything[everything["kind"] == kind]
-    if rows.setting(column, "other_disease_only", True):
+    if other_only:
         mine = mine[mine["purpose"] != "own"]
-    floor = rows.setting("steroid_mg_day_mean", "physiologic_replacement_mg", 7.5)
+    else:  # whatever it was given for
+        mine = mine.assign(purpose="other")
     return mine[~(mine["replacement"] & (mine["dose"] <= floor))] if kind == "steroid" else mine
 
 
@@ -52,8 +89,9 @@ def _rails(mine: pd.DataFrame) -> list[pd.DataFrame]:
     """(orders that surely count, all that may) with their last day."""
     sure = mine[mine["sure"] & (mine["purpose"] == "other")]
     sure = sure.assign(begin=sure["begin_last"], end=sure["end"].fillna(sure["begin_last"]))
-    may = mine[mine["begin"].notna()]
-    may = may.assign(end=may["end"].fillna(may["at"]))
+    # An order whose start nobody knows may have begun at any time: leaving it out would say that there was none.
+    earliest = mine["at"] - pd.Timedelta(days=LONGEST - 1)
+    may = mine.assign(begin=mine["begin"].fillna(earliest), end=mine["end"].fillna(mine["at"]))
     return [part[part["end"] >= part["begin"]] for part in (sure, may)]
 
 
@@ -76,24 +114,18 @@ def _runs(rows: Rows, part: pd.DataFrame, gap: int) -> dict[str, np.ndarray]:
     return result | {"runs": runs}
 
 
-def _put(rows: Rows, name: str, low, high, none, any_order: int) -> None:
+def _put(rows: Rows, name: str, low, high, none) -> None:
     """Bounds; a row without orders has nothing, if it was observed."""
     nothing = (low == 0) & (high == 0)
     low, high = np.where(nothing, none, np.minimum(low, high)), np.where(nothing, none, np.maximum(low, high))
     rows.put(name, low, high)
 
 
-def _doses(rows: Rows, mine: pd.DataFrame, rails, none) -> None:
+def _doses(rows: Rows, mine: pd.DataFrame) -> list[dict[str, np.ndarray]]:
+    """Doses of the orders that surely count; of all that may, without and with the doses that are not known."""
     sure, may = _rails(mine)
-    known = [_daily(rows, part, np.nan_to_num(part["dose"].to_numpy(), nan=fill)) for part, fill in
-             ((sure, 0.0), (may, 0.0), (may, ANY_DOSE))]  # fmt: skip
-    means = [k["mean"] for k in known]
-    _put(rows, "steroid_mg_day_mean", np.minimum.reduce(means), np.maximum.reduce(means), none, len(mine))
-    for name, which in (("steroid_mg_day_current", "current"), ("steroid_mg_day_max", "max")):
-        _put(rows, name, known[0][which], known[2][which], none, len(mine))
-    low = _highest_ever(rows, sure, np.nan_to_num(sure["dose"].to_numpy(), nan=0.0), rails[0]["runs"])
-    high = _highest_ever(rows, may, np.nan_to_num(may["dose"].to_numpy(), nan=ANY_DOSE), rails[1]["runs"])
-    _put(rows, "steroid_mg_day_max_ever", low, high, none, len(mine))
+    return [_daily(rows, part, np.nan_to_num(part["dose"].to_numpy(), nan=fill))
+            for part, fill in ((sure, 0.0), (may, 0.0), (may, ANY_DOSE))]  # fmt: skip
 
 
 def _daily(rows: Rows, part: pd.DataFrame, dose: np.ndarray) -> dict[str, np.ndarray]:

@@ -58,7 +58,8 @@ def apply_fills(
             if all(name in plain or name in fill.optional for name in fill.reads):
                 if column.name not in plain:
                     plain = _created(plain, column)
-                plain, n = _apply(plain, column, fill, (set_aside or {}).get(column.name))
+                taken = (settings[f"{column.name}.{fill.takes}"],) if fill.takes else ()
+                plain, n = _apply(plain, column, fill, taken, (set_aside or {}).get(column.name))
                 if n:
                     events.append(
                         {
@@ -80,6 +81,19 @@ def apply_fills(
     return plain
 
 
+def by_rule(cohort: pd.DataFrame, column: Column) -> np.ndarray:
+    """Where a value is what a rule of a fixed age says (no graft, no disease of the graft): nobody measured it."""
+    result = np.zeros(len(cohort), dtype=bool)
+    for fill in column.fills:
+        if fill.age is None or callable(fill.age) or callable(fill.value) or column.companion not in cohort:
+            continue
+        if all(name in cohort or name in fill.optional for name in fill.reads) and not fill.takes:
+            holds = fill.when(_View(cohort, "both", fill.optional)).astype("boolean").fillna(False)
+            same = (cohort[column.name] == fill.value) & (cohort[column.companion] == fill.age)
+            result |= (holds & same.astype("boolean").fillna(False)).to_numpy(dtype=bool)
+    return result
+
+
 def _created(cohort: pd.DataFrame, column: Column) -> pd.DataFrame:
     """The cohort with an empty column: which columns there are must not depend on which patients there are."""
     made = {column.name: pd.Series(pd.NA, index=cohort.index, dtype=DTYPES[column.dtype])}
@@ -88,13 +102,13 @@ def _created(cohort: pd.DataFrame, column: Column) -> pd.DataFrame:
     return cohort.assign(**made)
 
 
-def _apply(cohort: pd.DataFrame, column: Column, fill: Fill, aside=None) -> tuple[pd.DataFrame, int]:
+def _apply(cohort: pd.DataFrame, column: Column, fill: Fill, taken: tuple, aside=None) -> tuple[pd.DataFrame, int]:
     missing = cohort[column.name].isna()
     if aside is not None:
         missing &= ~aside
     if not missing.any():
         return cohort, 0
-    holds = fill.when(_View(cohort, "both", fill.optional))
+    holds = fill.when(_View(cohort, "both", fill.optional), *taken)
     # An unknown condition fills nothing.
     fills = (missing & holds.astype("boolean").fillna(False)).to_numpy(dtype=bool)
     if not fills.any():
@@ -104,7 +118,7 @@ def _apply(cohort: pd.DataFrame, column: Column, fill: Fill, aside=None) -> tupl
         fills &= lower.notna().to_numpy()
         if not fills.any():
             return cohort, 0
-    cohort = cohort.copy()
+    cohort = cohort.copy(deep=False)  # columns are replaced whole, never written into
     _put(cohort, column, fills, lower, upper)
     if fill.age is not None and column.companion:
         try:

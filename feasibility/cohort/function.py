@@ -1,4 +1,4 @@
-"""Performance, ejection fraction, infections, antigen and childbearing potential: the latest assessment of each."""
+"""Performance status, NYHA class and ejection fraction: the latest assessment of each."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import pandas as pd
 import pyarrow as pa
 
 from feasibility.cohort import windows
-from feasibility.cohort.allergies import severity_of
-from feasibility.cohort.event_rows import DATE_IMPRECISE, DATE_MISSING, OUT_OF_RANGE, STALE, Rows, each, folded
+from feasibility.cohort.event_rows import DATE_IMPRECISE, DATE_MISSING, OUT_OF_RANGE, STALE, Rows, folded
 from feasibility.cohort.once import dated_events
+from feasibility.cohort.orders import orders_of
 from feasibility.cohort.parse import KNOWN, MISSING, parse_numbers
 from feasibility.cohort.settle import Unit, settle_numbers
 
 KPS = {100: 0, 90: 1, 80: 1, 70: 2, 60: 2, 50: 3, 40: 3, 30: 4, 20: 4, 10: 4}
 """Karnofsky to ECOG; clinical specification, I3."""
 LONG_AGO = 100 * 366
+CARRIED = 182
+"""Days that a normal ejection fraction is carried forward at most: 26 weeks; clinical specification, E3e."""
+CARRIED_FROM = 50.0
 
 
 def build_function(rows: Rows) -> None:
-    """Fill the columns of the assessments that come with a day and a value."""
+    """Fill performance status, NYHA class and ejection fractions."""
     _performance(rows)
     _echo(rows)
-    _infections(rows)
-    _antigen(rows)
-    _childbearing(rows)
 
 
-def pick(rows: Rows, name: str, events: pd.DataFrame, good: np.ndarray, worse: np.ndarray, window: int):
+def pick(rows: Rows, events: pd.DataFrame, good: np.ndarray, worse: np.ndarray, window: int):
     """(index of the chosen event of each row or -1, its days since at least and at most, why there is none).
 
     The latest good event whose whole date lies in the window; of one day the worse one, then the last row.
@@ -84,12 +84,12 @@ def _performance(rows: Rows) -> None:
         values = np.where(kps & mine, mapped, values)
         wrong = mine & np.isnan(values)
         rows.note("ecog", "quarantined", "no score of 0 to 4", int(wrong.sum()))
-        chosen = pick(rows, "ecog", events, ~np.isnan(values), values, int(rows.setting("ecog", "window_days", 90)))
+        chosen = pick(rows, events, ~np.isnan(values), values, int(rows.setting("ecog", "window_days", 90)))
         _dated(rows, "ecog", chosen[0], values, *chosen[1:])
     if rows.wants("nyha_class", "nyha_class_worst"):
         values = _scores(rows, "nyha_class", events["score"], np.isin(scale, ["nyha"]))
         good = ~np.isnan(values)
-        chosen, _, _, status = pick(rows, "nyha_class", events, good, values, LONG_AGO)
+        chosen, _, _, status = pick(rows, events, good, values, LONG_AGO)
         some = chosen >= 0
         rows.put("nyha_class", np.where(some, values[chosen] if len(values) else np.nan, np.nan), None, status)
         ends = [np.full(rows.n, np.datetime64("NaT"), dtype="datetime64[D]") for _ in range(2)]
@@ -136,7 +136,7 @@ def _echo(rows: Rows) -> None:
         if name not in rows.columns:
             continue
         window = int(rows.setting(name, "window_days", 56))
-        chosen, least, most, status = pick(rows, name, events, good, -value, window)
+        chosen, least, most, status = pick(rows, events, good, -value, window)
         status[(chosen < 0) & (np.bincount(events["row"].to_numpy().astype("int64")[bad], minlength=rows.n) > 0)] = (
             OUT_OF_RANGE
         )
@@ -146,10 +146,35 @@ def _echo(rows: Rows) -> None:
             age = (rows.index[at] - events["last"].to_numpy().astype("datetime64[D]")).astype("float64")
             inside = good & events["surely"].to_numpy() & (age <= window)
             result = np.where(chosen >= 0, _least(rows.n, at[inside], value[inside]), np.nan)
+        if rows.setting(name, "carry_forward", False):
+            _carry_forward(rows, events, good, value, result, least, most)
         rows.put(name, result, None, status)
         rows.put(f"days_since_{name}", least, most, status)
     sure = good & events["surely"].to_numpy()
     rows.put("lvef_lowest_ever_pct", _least(rows.n, events["row"].to_numpy().astype("int64")[sure], value[sure]))
+
+
+def _carry_forward(rows: Rows, events: pd.DataFrame, good, value, result, least, most) -> None:
+    """Fill an empty window with a normal earlier value, if nothing harmed the heart since; it keeps its true age.
+
+    Needs the orders and the diagnoses: without them nobody knows that there was no anthracycline and no heart failure.
+    """
+    if not rows.has("medications") or not rows.has("diagnoses"):
+        return
+    chosen, low, high, _ = pick(rows, events, good, -value, CARRIED)
+    use = np.isnan(result) & (chosen >= 0) & rows.observed()
+    use[use] = value[chosen[use]] >= CARRIED_FROM
+    harm = [(orders_of(rows, "anthracyclines"), "stop"),
+            (dated_events(rows, "diagnoses", {"failure": ["heart_failure"]}), "last")]  # fmt: skip
+    for harmed, end in harm:
+        if harmed is None or not len(harmed):
+            continue
+        row = harmed["row"].to_numpy().astype("int64")
+        # Of an order or a diagnosis whose end is not known, it may lie after the measurement.
+        until = harmed[end].to_numpy().astype("datetime64[D]")
+        age = (rows.index[row] - np.where(np.isnat(until), rows.index[row], until)).astype("float64")
+        use[row[age <= high[row]]] = False
+    result[use], least[use], most[use] = value[chosen[use]], low[use], high[use]
 
 
 def _least(n: int, at: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -158,69 +183,6 @@ def _least(n: int, at: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.where(np.isinf(result), np.nan, result)
 
 
-def _infections(rows: Rows) -> None:
-    names = ("active_infection", "infection_severe", "infection_controlled")
-    if not rows.has("infections") or not rows.wants(*names):
-        return
-    events = rows.events("infections", "date", undated=True)
-    severe = each(events["severity"], severity_of, np.nan).to_numpy(dtype="float64")
-    active, controlled = (_truth(events[c]) for c in ("active", "controlled"))
-    worse = np.nan_to_num(active) * 4 + np.nan_to_num(severe) * 2 + (1 - np.nan_to_num(controlled))
-    window = int(rows.setting("active_infection", "window_days", 28))
-    chosen, least, most, status = pick(rows, names[0], events, ~np.isnan(active), worse, window)
-    _dated(rows, names[0], chosen, active == 1, least, most, status)
-    none = (chosen >= 0) & ~np.where(chosen >= 0, active[chosen] == 1 if len(active) else False, False)
-    for name, values in zip(names[1:], (severe, controlled), strict=True):
-        one = np.where(chosen >= 0, values[chosen] if len(values) else np.nan, np.nan)
-        rows.put_plain(name, one == 1, np.isnan(one) | none, status)
-
-
-def _truth(values: pd.Series) -> np.ndarray:
+def truth(values: pd.Series) -> np.ndarray:
+    """1, 0 and NaN for true, false and blank."""
     return np.array([np.nan if v is None or v != v else float(bool(v)) for v in values], dtype="float64")
-
-
-def _antigen(rows: Rows) -> None:
-    if not rows.has("flow") or not rows.wants("ex02_positive", "ex02_percent"):
-        return
-    events = rows.events("flow", "date", undated=True)
-    mine = folded(events["antigen"]).isin(["ex02", "ex-02"]).to_numpy()
-    events = events[mine]
-    percent = events["pct"].to_numpy(dtype="float64")
-    good = (percent >= 0) & (percent <= 100)
-    chosen, least, most, status = pick(rows, "ex02_percent", events, good, percent, LONG_AGO)
-    value = np.where(chosen >= 0, percent[chosen] if len(percent) else np.nan, np.nan)
-    rows.put("ex02_percent", value, None, status)
-    # The native layout holds a share, not the laboratory's verdict; 20 % of blasts is the usual one.
-    rows.put_plain("ex02_positive", value >= 20, np.isnan(value), status)
-    rows.put("days_since_ex02_positive", least, most, status)
-
-
-def _childbearing(rows: Rows) -> None:
-    if not rows.has("repro") or not rows.wants("childbearing_potential", "lactating"):
-        return
-    events = rows.events("repro", "date", undated=True)
-    female = rows.built["sex"].plain == "female" if "sex" in rows.built else np.ones(rows.n, dtype=bool)
-    latest = {}
-    for name in ("menopause", "sterilised", "lactating"):
-        values = _truth(events[name])
-        window = 366 if name == "lactating" else LONG_AGO
-        # A state once reached (menopause, sterilisation) is the worse of two of one day only for breast-feeding.
-        chosen = pick(rows, name, events, ~np.isnan(values), values, window)[0]
-        latest[name] = np.where(chosen >= 0, values[chosen] if len(values) else np.nan, np.nan)
-    past = (latest["menopause"] == 1) | (latest["sterilised"] == 1)
-    fertile = (latest["menopause"] == 0) & (latest["sterilised"] == 0)
-    rows.put_plain("childbearing_potential", fertile & female, ~(past | fertile) | ~female)
-    lactating = latest["lactating"] == 1
-    not_lactating = (latest["lactating"] == 0) | (np.isnan(latest["lactating"]) & rows.observed() & ~_delivered(rows))
-    rows.put_plain("lactating", lactating & female, ~(lactating | not_lactating) | ~female)
-
-
-def _delivered(rows: Rows) -> np.ndarray:
-    """A pregnancy or lactation coded in the last 12 months: then no record of breast-feeding says nothing."""
-    events = dated_events(rows, "diagnoses", {"any": ["pregnancy", "lactation"]})
-    result = np.zeros(rows.n, dtype=bool)
-    if events is not None:
-        at = events["row"].to_numpy().astype("int64")
-        recent = ~(events["last"].to_numpy().astype("datetime64[D]") < windows.months_before(rows.index[at], 12))
-        result[at[recent]] = True
-    return result

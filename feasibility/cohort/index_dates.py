@@ -7,23 +7,18 @@ on or before an index date decide whether the patient counts as observed there.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feasibility.cohort.windows import add_months, months_before, to_days
+from feasibility.cohort import change_dates
+from feasibility.cohort.seen import MAIN_DATE, days_of, observed, positions
+from feasibility.cohort.windows import add_months
 from feasibility.errors import CohortError, did_you_mean
-
-MAIN_DATE = {
-    "diagnoses": "dx_date", "labs": "date", "medications": "start", "procedures": "date", "courses": "start",
-    "responses": "assess_date", "transplants": "date", "echo": "date", "performance": "date", "infections": "date",
-    "allergies": "date", "flow": "date", "repro": "date", "transfusions": "date",
-}  # fmt: skip
-"""The date column of each event table that says when the patient was seen."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +30,31 @@ class IndexDates:
     alive: bool = True
     observed_months: int | None = None
 
+    def __str__(self) -> str:
+        stated = ", ".join(f"{name}={value}" for name, value in self.stated.items() if name != "windows")
+        return f"index dates: {self.policy}({stated})"
+
+    def for_columns(self, columns, settings: Mapping[str, Any] | None = None) -> IndexDates:
+        """The same rule with the windows these columns declare; only dates of changes depend on them."""
+        if self.policy != "at_changes" or "windows" in self.stated:
+            return self
+        windows = change_dates.windows_of(self.stated.get("days"), self.stated.get("months"), columns, settings)
+        return replace(self, stated={**self.stated, "windows": windows})
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the rule states, in plain words and numbers, as a build's record keeps it."""
+        stated = {n: v.isoformat() if isinstance(v, dt.date) else v for n, v in self.stated.items()}
+        return stated | {"alive": self.alive, "observed_months": self.observed_months}
+
     def pairs(self, extract) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
         """(patient ids as objects, index dates, how many pairs were left out and why), sorted by both."""
-        people, deaths = _people(extract)
+        people, deaths, births = _people(extract)
         who, when = _RULES[self.policy](extract, people, **self.stated)
-        left_out = {}
+        unborn = births[who] > when
+        left_out = {"born after the index date": int(unborn.sum())}
+        if unborn.any():
+            who, when = who[~unborn], when[~unborn]
         if self.alive:
             died = deaths[who]
             dead = ~np.isnat(died) & (died <= when)
@@ -49,8 +64,10 @@ class IndexDates:
             seen = observed(extract, people, who, when, self.observed_months)
             left_out[f"not observed in the {self.observed_months} months before"] = int((~seen).sum())
             who, when = who[seen], when[seen]
-        order = np.lexsort((when, who))
-        return people[who[order]], when[order], left_out
+        if not _ascending(who, when):
+            order = np.lexsort((when, who))
+            who, when = who[order], when[order]
+        return people[who] if len(who) != len(people) or (who != np.arange(len(who))).any() else people, when, left_out
 
 
 def as_of(date: str | dt.date, *, alive: bool = True, observed_months: int | None = None) -> IndexDates:
@@ -95,95 +112,56 @@ def after_event(
 
 
 def at_changes(
-    start, end, *, days=(7, 14, 28, 42, 56, 90), months=(6, 12), alive: bool = True, observed_months: int | None = None
+    start,
+    end,
+    *,
+    days: Iterable[int] | None = None,
+    months: Iterable[int] | None = None,
+    alive: bool = True,
+    observed_months: int | None = None,
 ) -> IndexDates:
-    """Every date from ``start`` to ``end`` on which a verdict can change: events, birthdays and expiring windows.
+    """Every date from ``start`` to ``end`` on which a verdict can change: events, birthdays and passing windows.
 
-    ``days`` and ``months`` are the windows of the protocol: the day after each has passed since an event is a date.
+    ``days`` and ``months`` are the windows of the protocol, counted from every date in every event table. Without them
+    each table has its own (``feasibility.cohort.change_dates.WINDOWS``), and ``build_cohort`` adds those its columns
+    declare. A mean dose that drifts from day to day within the window of a changing treatment has no such dates.
+
+    >>> at_changes("2025-01-01", "2025-06-30", days=(7, 28)).stated["days"]
+    (7, 28)
     """
-    stated = {"start": _day(start), "end": _day(end), "days": tuple(days), "months": tuple(months)}
+    stated: dict[str, Any] = {"start": _day(start), "end": _day(end)}
+    for name, given in (("days", days), ("months", months)):
+        if given is not None:
+            stated[name] = tuple(given)
     return IndexDates("at_changes", stated, alive, observed_months)
 
 
-def observed(extract, people: np.ndarray, who: np.ndarray, when: np.ndarray, months: int = 12) -> np.ndarray:
-    """Per pair, whether any dated row, visit or observation period lies within the months before the index date.
+def _people(extract) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(sorted patient ids, date of death or NaT, date of birth or NaT).
 
-    A partial date counts if the whole of it does.
+    Of a partial death the last possible day, of a partial birth the first one: neither takes a patient out who may be
+    alive. Of several births the earliest.
     """
-    result = np.zeros(len(who), dtype=bool)
-    if not len(who):
-        return result
-    begin = months_before(when, months)
-    day, n_days = np.datetime64(0, "D"), np.timedelta64(1, "D")
-    person, first, last = _seen(extract, people, begin.min(), when.max())
-    # Sorted by person and day, the latest day at or before the index date is found by bisection.
-    key = person.astype("int64") * 200_000 + ((last - day) // n_days)
-    order = np.argsort(key, kind="stable")
-    key, first = key[order], first[order]
-    at = np.searchsorted(key, who.astype("int64") * 200_000 + ((when - day) // n_days), side="right") - 1
-    usable = at >= 0
-    found = np.where(usable, at, 0)
-    result = usable & (person[order][found] == who) & (first[found] >= begin) if len(key) else result
-    periods = extract.tables.get("observed")
-    if periods is not None:
-        result |= _in_period(periods, people, who, begin, when)
-    return result
-
-
-def _seen(extract, people, begin, end):
-    """(position of the person, first day, last day) of everything that happened in the span."""
-    parts = []
-    low, high = begin.astype(object), end.astype(object)
-    for name, column in [*MAIN_DATE.items(), ("patients", "last_visit")]:
-        table = extract.tables.get(name)
-        if table is None:
-            continue
-        part = table.select(pid=table.pid, first=table[column], last=table[column + "_last"])
-        parts.append(part.filter(part["first"] >= low, part["last"] <= high).distinct())
-    got = [p.to_pyarrow() for p in parts]
-    merged = pa.concat_tables(got) if got else pa.table({"pid": [], "first": [], "last": []})
-    person = positions(merged["pid"], people)
-    known = person >= 0
-    return person[known], days_of(merged["first"])[known], days_of(merged["last"])[known]
-
-
-def _in_period(periods, people, who, begin, when) -> np.ndarray:
-    got = periods.select("pid", "start", "stop").to_pyarrow()
-    person = positions(got["pid"], people)
-    start, stop = days_of(got["start"]), days_of(got["stop"])
-    known = (person >= 0) & ~np.isnat(start)
-    person, start = person[known], start[known]
-    # A period still open when the extract was made reaches the index date.
-    stop = np.where(np.isnat(stop[known]), when.max(), stop[known])
-    order = np.lexsort((start, person))
-    result = np.zeros(len(who), dtype=bool)
-    bounds = np.searchsorted(person[order], who), np.searchsorted(person[order], who, side="right")
-    for step in range(int((bounds[1] - bounds[0]).max(initial=0))):  # as many steps as one patient has periods
-        at = np.minimum(bounds[0] + step, len(order) - 1)
-        one = order[at]
-        result |= (bounds[0] + step < bounds[1]) & (start[one] <= when) & (stop[one] >= begin)
-    return result
-
-
-def positions(values, people: np.ndarray) -> np.ndarray:
-    """Where each patient id stands among ``people``; -1 for one that is not there."""
-    values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    found = pc.index_in(values.cast(pa.string()), value_set=pa.array(people, pa.string()))
-    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
-
-
-def days_of(values) -> np.ndarray:
-    """A date column of Arrow as ``datetime64[D]``."""
-    return values.cast(pa.date32()).to_numpy(zero_copy_only=False).astype("datetime64[D]")
-
-
-def _people(extract) -> tuple[np.ndarray, np.ndarray]:
-    """(sorted patient ids, date of death or NaT; the last possible day of a partial one)."""
     table = extract.tables["patients"]
-    got = table.filter(table.pid.notnull()).group_by("pid").aggregate(died=table.death_date_last.min()).to_pyarrow()
-    people = np.array(got["pid"].to_pylist(), dtype=object)
-    order = np.argsort(people, kind="stable")
-    return people[order], days_of(got["died"])[order]
+    got = (
+        table.filter(table.pid.notnull())
+        .group_by("pid")
+        .aggregate(died=table.death_date_last.min(), born=table.birth_date.min())
+    )
+    got = got.order_by("pid").to_pyarrow().combine_chunks()
+    ids = got["pid"].combine_chunks().cast(pa.string())
+    died, born = days_of(got["died"]), days_of(got["born"])
+    people = ids.to_numpy(zero_copy_only=False)
+    # Databases have orders of their own; ours is that of the code points.
+    if len(people) > 1 and not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
+        order = np.argsort(people, kind="stable")
+        people, died, born = people[order], died[order], born[order]
+    return people, died, born
+
+
+def _ascending(who: np.ndarray, when: np.ndarray) -> bool:
+    step = np.diff(who)
+    return bool(((step > 0) | ((step == 0) & (np.diff(when) >= np.timedelta64(0, "D")))).all())
 
 
 def _day(value) -> dt.date:
@@ -228,28 +206,9 @@ def _after_event(extract, people, *, table, where, days, which):
     return person, day + np.timedelta64(days, "D")
 
 
-def _at_changes(extract, people, *, start, end, days, months):
-    low, high = np.datetime64(start, "D"), np.datetime64(end, "D")
-    reach = max([*days, 0, *(31 * m for m in months)]) + 2
-    person, first, last = _seen(extract, people, low - np.timedelta64(reach, "D"), high)
-    who, when = [np.arange(len(people))], [np.full(len(people), low)]
-    for one in (first, last):
-        shifted = [one, *(one + np.timedelta64(d + 1, "D") for d in days)]
-        shifted += [add_months(one, m) + np.timedelta64(1, "D") for m in months]
-        who += [person] * len(shifted)
-        when += shifted
-    born = extract.tables["patients"].select("pid", "birth_date", "birth_date_last").to_pyarrow()
-    for name in ("birth_date", "birth_date_last"):
-        person, birth = positions(born["pid"], people), days_of(born[name])
-        known = ~np.isnat(birth) & (person >= 0)
-        for year in range(start.year, end.year + 1):
-            ages = year - birth[known].astype("datetime64[Y]").astype("int64") - 1970
-            who.append(person[known])
-            when.append(add_months(birth[known], 12 * ages))
-    who, when = np.concatenate(who), np.concatenate([to_days(w) for w in when])
-    inside = (when >= low) & (when <= high)
-    pairs = np.unique(np.rec.fromarrays([who[inside], when[inside].astype("int64")], names="who,when"))
-    return pairs["who"].astype("int64"), pairs["when"].astype("datetime64[D]")
+def _at_changes(extract, people, *, start, end, days=None, months=None, windows=None):
+    windows = windows if windows is not None else change_dates.windows_of(days, months)
+    return change_dates.change_dates(extract, people, np.datetime64(start, "D"), np.datetime64(end, "D"), windows)
 
 
 _RULES = {"as_of": _as_of, "monthly": _monthly, "after_event": _after_event, "at_changes": _at_changes}

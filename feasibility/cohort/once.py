@@ -1,4 +1,4 @@
-"""Things that happen or do not: diagnoses, procedures, transfusions and allergies, as "ever" or "time since the last".
+"""Things that happen or do not: coded diagnoses, procedures, drugs, transfusions, as "ever" or "time since the last".
 
 No record means "no" or "never" only for a patient who was observed in the 12 months before the index date. An event
 without a date, of an imprecise date around the index date, or only suspected, leaves the answer open.
@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from feasibility.cohort import windows
+from feasibility.cohort.declared import CODED, OF_EVENTS
 from feasibility.cohort.event_rows import CONFLICTING, DATE_IMPRECISE, DATE_MISSING, Rows, folded
 from feasibility.cohort.parse import MISSING
+from feasibility.cohort.schema import Column
 
 RULED_OUT = ("refuted", "entered-in-error", "entered_in_error", "ruled_out", "excluded", "family_history", "排除",
              "除外",
@@ -19,61 +21,61 @@ RULED_OUT = ("refuted", "entered-in-error", "entered_in_error", "ruled_out", "ex
 SUSPECTED = ("suspected", "provisional", "differential", "unconfirmed", "possible", "probable", "疑似", "待查",
              "可疑", "可能",
              "待排")  # fmt: skip
-EVER = {
-    "gilbert": ("diagnoses",), "heart_failure": ("diagnoses",), "aids_history": ("diagnoses",),
-    "nonischemic_cardiomyopathy": ("diagnoses",),
-}  # fmt: skip
-SINCE = {
-    "months_since_hepatitis_a": ("diagnoses",), "months_since_mi": ("diagnoses",),
-    "months_since_cabg": ("procedures", "diagnoses"), "months_since_ventricular_arrhythmia": ("diagnoses",),
-    "months_since_unexplained_syncope": ("diagnoses",),
-    "days_since_rbc_transfusion": ("transfusions", "procedures"),
-    "days_since_platelet_transfusion": ("transfusions", "procedures"),
-}  # fmt: skip
-"""Columns and the tables their events are in; without the first of these tables nothing is known."""
-LISTS = {"days_since_rbc_transfusion": "rbc_transfusion", "days_since_platelet_transfusion": "platelet_transfusion"}
-OTHER_BLOOD_CANCER = ("C81", "C82", "C83", "C84", "C85", "C86", "C88", "C90", "C91", "C92", "C93", "C94", "C95", "C96",
-                      "D45", "D46", "D47")  # fmt: skip
+DATES = {"diagnoses": "dx_date", "medications": "start"}
+ANY_TABLE = ("ever", "days_since", "months_since")
+"""What an event of any table of the column settles, though the first of them is absent: it did happen."""
+OFF = " switched off"
+NAMES = {"transfusions": ("product",), "medications": ("generic",)}
+"""Columns that name a thing in words, where it may have no code."""
 
 
 def build_once(rows: Rows) -> None:
-    """Fill the columns of this module from diagnoses, procedures, transfusions and allergies."""
-    items = {n: tables for n, tables in (EVER | SINCE).items() if n in rows.columns}
-    found = {name: [] for name in items}
-    for table in ("diagnoses", "procedures", "transfusions"):
-        mine = {n: _lists(rows, n) for n, tables in items.items() if table in tables}
-        events = dated_events(rows, table, mine)
+    """Fill the columns declared as made of coded events: ever, count, days or months since the last, in words."""
+    wanted = [c for c in rows.columns.columns if c.statistic in OF_EVENTS and any(
+        rows.has(t) for t in (c.tables if c.statistic in ANY_TABLE else c.tables[:1]))]  # fmt: skip
+    found = {c.name: [] for c in wanted}
+    for table in CODED:
+        here = [c for c in wanted if table in c.tables]
+        off = {c.name + OFF: lists for c in here if (lists := _switched_off(rows, c))}
+        events = dated_events(rows, table, {c.name: _lists(rows, c) for c in here} | off)
         if events is not None:
-            for name in mine:
-                found[name].append(_meant(rows, name, events[events["item"] == name]))
-    for name, tables in items.items():
-        if rows.has(tables[0]):
-            events = pd.concat(found[name]) if found[name] else no_events()
-            (_since if name in SINCE else _ever)(rows, name, events)
-    _subtype(rows)
-    _severe_cardiomyopathy(rows)
+            for column in here:
+                mine = events[events["item"] == column.name]
+                if column.name + OFF in off:  # though a wider code of the column's list may cover them
+                    not_meant = events.loc[events["item"] == column.name + OFF, ["row", "row_id"]]
+                    keys = pd.MultiIndex.from_frame(mine[["row", "row_id"]])
+                    mine = mine[~keys.isin(pd.MultiIndex.from_frame(not_meant))]
+                found[column.name].append(_meant(rows, column, mine))
+    for column in wanted:
+        some = [part for part in found[column.name] if len(part)]
+        if some or rows.has(column.tables[0]):
+            FILL[column.statistic](rows, column, pd.concat(some, ignore_index=True) if some else no_events())
 
 
-def _lists(rows: Rows, name: str) -> list[str]:
-    lists = [LISTS.get(name) or rows.columns[name].codelist]
-    return (
-        [*lists, "acute_mi_type2"] if name == "months_since_mi" and rows.setting(name, "include_type2", True) else lists
-    )
+def _lists(rows: Rows, column: Column) -> list[str]:
+    """The column's code list, and the further ones that no setting switches off."""
+    added = [name for key, name in column.lists.items() if rows.setting(column.name, key, True)]
+    return [column.codelist, *added]
+
+
+def _switched_off(rows: Rows, column: Column) -> list[str]:
+    return [name for key, name in column.lists.items() if key in column.settings and not rows.setting(column.name, key)]
 
 
 def no_events() -> pd.DataFrame:
-    return pd.DataFrame({"row": np.zeros(0, "int64"), "first": np.zeros(0, "datetime64[s]"),
-                         "last": np.zeros(0, "datetime64[s]"), "surely": np.zeros(0, bool), "open": np.zeros(0,
-                                                                                                             "uint8"),
-                         "text": np.zeros(0, object), "item": np.zeros(0, object)})  # fmt: skip
+    """What ``dated_events`` returns when there are none."""
+    days, texts = np.zeros(0, "datetime64[s]"), np.zeros(0, object)
+    return pd.DataFrame({"row": np.zeros(0, "int64"), "row_id": np.zeros(0, "int64"), "first": days, "last": days,
+                         "surely": np.zeros(0, bool), "open": np.zeros(0, "uint8"), "text": texts,
+                         "item": texts})  # fmt: skip
 
 
 def dated_events(rows: Rows, table: str, items: dict[str, list[str]]) -> pd.DataFrame | None:
     """The coded events of a table: row, item, first and last day, and ``open``: 0 for sure, or why it is not."""
     if not rows.has(table) or not items:
         return None
-    date = "dx_date" if table == "diagnoses" else "date"
-    source = rows.matched(table, items, ("product",) if table == "transfusions" else ())
+    date = DATES.get(table, "date")
+    source = rows.matched(table, items, NAMES.get(table, ()))
     if source is None:
         return None
     wanted = ["pid", "row_id", "item", date, date + "_last", *(c for c in ("text", "dx_status") if c in source.columns)]
@@ -90,24 +92,67 @@ def dated_events(rows: Rows, table: str, items: dict[str, list[str]]) -> pd.Data
     return events
 
 
-def _meant(rows: Rows, name: str, events: pd.DataFrame) -> pd.DataFrame:
+def _meant(rows: Rows, column: Column, events: pd.DataFrame) -> pd.DataFrame:
     """Those events that mean what the column asks, by their text."""
-    if name not in ("months_since_unexplained_syncope", "months_since_ventricular_arrhythmia"):
+    words = column.words
+    if words is None or not len(events):
         return events
     text = folded(events["text"])
-    if name == "months_since_unexplained_syncope":
-        blank = text.isin(["", "syncope", "syncope_and_collapse", "晕厥"])
-        unexplained = text.str.contains("unexplained|unknown|不明|unclear")
-        events = events.assign(open=np.where(blank & (events["open"] == 0), CONFLICTING, events["open"]))
-        return events[blank | unexplained]
-    if rows.setting(name, "count_pvc_and_nsvt", False):
-        return events
-    return events[~text.str.contains("non-?_?sustained|nsvt|非持续|pvc|室性早搏")]
+    kept = text.str.contains(words.only) if words.only else np.ones(len(events), dtype=bool)
+    if words.ignored and not (words.unless and rows.setting(column.name, words.unless, False)):
+        kept &= ~text.str.contains(words.ignored)
+    if words.open:
+        vague = text.str.contains(words.open) & (events["open"] == 0)
+        events = events.assign(open=np.where(vague, CONFLICTING, events["open"]))
+    return events[kept]
 
 
-def _ever(rows: Rows, name: str, events: pd.DataFrame) -> None:
+def _silence(rows: Rows, column: Column) -> np.ndarray:
+    """Where no record means that nothing happened: never without the table in which it would be recorded first."""
+    closed = column.absence == "closed" and rows.has(column.tables[0])
+    return rows.observed() if closed else np.zeros(rows.n, dtype=bool)
+
+
+def _ever(rows: Rows, column: Column, events: pd.DataFrame) -> None:
     yes, maybe, status = ever(rows, events)
-    rows.put_plain(name, yes, ~yes & (maybe | ~rows.observed()), status)
+    rows.put_plain(column.name, yes, ~yes & (maybe | ~_silence(rows, column)), status)
+
+
+def _count(rows: Rows, column: Column, events: pd.DataFrame) -> None:
+    """Different days with an event; what is not sure, or may lie outside the window, counts at most."""
+    at = events["row"].to_numpy().astype("int64")
+    first, last = (events[c].to_numpy().astype("datetime64[D]") for c in ("first", "last"))
+    window = rows.setting(column.name, "window_days", None)
+    oldest = rows.index - np.timedelta64(int(window if window is not None else 400_000), "D")
+    sure = (events["open"].to_numpy() == 0) & (first >= oldest[at])
+    may = ~(last < oldest[at])
+    days = pd.DataFrame({"row": at, "day": first, "last": last})
+    low = days[sure].drop_duplicates(["row", "day"]).groupby("row").size()
+    high = low.add(days[may & ~sure].groupby("row").size(), fill_value=0)
+    ends = []
+    for count in (low, high):
+        end = np.zeros(rows.n)
+        end[count.index.to_numpy().astype("int64")] = count.to_numpy()
+        ends.append(end)
+    unknown = ~_silence(rows, column) & (ends[1] == 0)
+    rows.put(column.name, *(np.where(unknown, np.nan, end) for end in ends), ever(rows, events)[2])
+
+
+def _in_words(rows: Rows, column: Column, events: pd.DataFrame) -> None:
+    """What the texts say; an event that is not sure says nothing, and silence is unknown."""
+    events = events[events["open"] == 0]
+    text = folded(events["text"])
+    at = events["row"].to_numpy().astype("int64")
+    no = text.str.contains(column.words.no).to_numpy(dtype=bool) if column.words.no else np.zeros(len(at), bool)
+    yes = text.str.contains(column.words.yes).to_numpy(dtype=bool) & ~no
+    said, denied = np.zeros(rows.n, dtype=bool), np.zeros(rows.n, dtype=bool)
+    said[at[yes]] = True
+    denied[at[no]] = True
+    both = said & denied
+    if column.words.both is not None:
+        said[both], denied[both] = column.words.both, not column.words.both
+        both[:] = False
+    rows.put_plain(column.name, said & ~both, both | (~said & ~denied), np.where(both, CONFLICTING, MISSING))
 
 
 def ever(rows: Rows, events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -122,8 +167,8 @@ def ever(rows: Rows, events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.n
     return yes, maybe, status
 
 
-def _since(rows: Rows, name: str, events: pd.DataFrame) -> None:
-    count = windows.days_since if name.startswith("days_") else windows.months_since
+def _since(rows: Rows, column: Column, events: pd.DataFrame) -> None:
+    count = windows.days_since if column.statistic == "days_since" else windows.months_since
     yes, maybe, status = ever(rows, events)
     sure = events[events["open"] == 0]
     last = latest(rows, sure, "last")
@@ -136,11 +181,12 @@ def _since(rows: Rows, name: str, events: pd.DataFrame) -> None:
     low = np.where(np.isnan(reach), low, np.fmin(low, reach))
     unplaced = np.zeros(rows.n, dtype=bool)
     unplaced[open_.loc[~open_.index.isin(placed.index), "row"].to_numpy().astype("int64")] = True
-    low[unplaced] = 0.0
-    never = ~yes & ~maybe & rows.observed()
+    # So may one be in the table the extract lacks, of which this event is only a trace.
+    low[unplaced | (yes if not rows.has(column.tables[0]) else False)] = 0.0
+    never = ~yes & ~maybe & _silence(rows, column)
     low[never] = high[never] = np.inf
     unknown = ~yes & ~never
-    rows.put(name, np.where(unknown, np.nan, low), np.where(unknown, np.nan, high), status)
+    rows.put(column.name, np.where(unknown, np.nan, low), np.where(unknown, np.nan, high), status)
 
 
 def latest(rows: Rows, events: pd.DataFrame, end: str) -> np.ndarray:
@@ -152,47 +198,4 @@ def latest(rows: Rows, events: pd.DataFrame, end: str) -> np.ndarray:
     return result
 
 
-def _subtype(rows: Rows) -> None:
-    """APL decides over MPAL over AML; another blood cancer alone is "other"."""
-    if "aml_subtype" not in rows.columns or not rows.has("diagnoses"):
-        return
-    kinds = {"apl": ["apl"], "mpal": ["mpal"], "aml_non_apl": ["aml"]}
-    events = dated_events(rows, "diagnoses", kinds)
-    result = np.full(rows.n, None, dtype=object)
-    status = np.full(rows.n, MISSING, dtype="uint8")
-    result[_other_cancer(rows)] = "other"
-    if events is not None:
-        for kind in ("aml_non_apl", "mpal", "apl"):
-            yes, maybe, why = ever(rows, events[events["item"] == kind])
-            # A possible APL beside a sure AML leaves the subtype open.
-            open_ = maybe & ~yes
-            result[open_], status[open_] = None, why[open_]
-            result[yes] = kind
-    rows.put_plain("aml_subtype", result, pd.isna(result), status)
-
-
-def _other_cancer(rows: Rows) -> np.ndarray:
-    table = rows.extract.tables["diagnoses"]
-    head = table.code.upper()
-    mine = table.filter((table.system == "icd10") & head.left(3).isin(OTHER_BLOOD_CANCER))
-    events = rows.fetch(mine.select("pid", "row_id", "dx_date", "dx_date_last"), "dx_date")
-    result = np.zeros(rows.n, dtype=bool)
-    result[events.loc[events["surely"], "row"].to_numpy().astype("int64")] = True
-    return result
-
-
-def _severe_cardiomyopathy(rows: Rows) -> None:
-    name = "nonischemic_cardiomyopathy_severe"
-    if name not in rows.columns or not rows.has("diagnoses"):
-        return
-    events = dated_events(rows, "diagnoses", {name: ["nonischemic_cardiomyopathy"]})
-    yes, no = np.zeros(rows.n, dtype=bool), np.zeros(rows.n, dtype=bool)
-    if events is not None:
-        events = events[events["open"] == 0]
-        text = folded(events["text"])
-        at = events["row"].to_numpy().astype("int64")
-        severe = text.str.contains("severe|重度|严重|schwer").to_numpy(dtype=bool)
-        not_severe = text.str.contains("mild|moderate|轻度|中度|leicht|not_severe|non-severe").to_numpy(dtype=bool)
-        yes[at[severe & ~not_severe]] = True
-        no[at[not_severe]] = True
-    rows.put_plain(name, yes, ~yes & ~no)
+FILL = {"ever": _ever, "count": _count, "days_since": _since, "months_since": _since, "in_words": _in_words}

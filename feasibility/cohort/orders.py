@@ -9,6 +9,7 @@ import pandas as pd
 
 from feasibility.cohort import codelists
 from feasibility.cohort.event_rows import Rows, folded
+from feasibility.cohort.once import no_events
 
 GIVEN = ("administered", "given", "completed", "已执行", "执行", "verabreicht", "in-progress")
 CANCELLED = (
@@ -35,20 +36,24 @@ PER_DAY = {
     "每周一次": 1 / 7, "once": 1, "st": 1, "stat": 1,
 }  # fmt: skip
 TO_MG = {"mg": 1.0, "": 1.0, "g": 1000.0, "ug": 0.001, "µg": 0.001, "mcg": 0.001, "毫克": 1.0, "克": 1000.0}
-LEUKAEMIA_OR_TRANSPLANT = re.compile(
-    r"aml|leuk|白血病|chemo|化疗|antiemetic|emesis|nausea|止吐|premed|预处理|condition|gvhd|移植|transplant|hsct|engraft|"
-    r"transfusion|输血|differentiation"
-)
 REPLACEMENT = re.compile(r"replacement|adrenal_insuff|addison|替代|肾上腺皮质功能")
+_ORGAN = ("kidney|renal|nieren?|liver|hepatic|leber|lungs?|lungen|pulmonary|heart|cardiac|herz|cornea[ls]?|corneal|"
+          "hornhaut|pancreas|pancreatic|islets?|solid|organ|bowel|intestin(?:e|al)|"
+          "[肾肝肺心]脏?|角膜|胰腺?|器官")  # fmt: skip
+ORGAN_TRANSPLANT = re.compile(
+    rf"(?<![a-z])(?:{_ORGAN})(?:[_\-/,]|and|und|allo|graft|(?:{_ORGAN}))*(?:transplant[a-z]*|移植)"
+    rf"|transplant(?:ation|ed)?_(?:of_)?(?:the_|a_)?(?:{_ORGAN})(?![a-z])|transplantierten?_(?:{_ORGAN})"
+)
+"""The transplantation of an organ, on folded text: another disease even where stem cells are the table's own."""
 NO_DAY = np.datetime64("NaT", "D")
 
 
 def orders(rows: Rows) -> pd.DataFrame | None:
     """One line per order: row, kind (steroid or other), drug, begin, end (NaT: not known), dose a day, purpose.
 
-    ``dose`` is in mg of prednisone a day (NaN: not known); ``purpose`` is "other" disease, "own" (the leukaemia, its
-    treatment or a transplant) or "" if not recorded. Orders that began after the index date are not read; an end after
-    it is cut there.
+    ``dose`` is in mg of prednisone a day (NaN: not known); ``purpose`` is "other" disease, "own" (the table's
+    ``own_words``: the disease under study and its treatment) or "" if not recorded or both. Orders that began after
+    the index date are not read; an end after it is cut there.
     """
     source = rows.matched("medications", {"steroid": ["steroids"], "other": ["immunosuppressants"]}, ("generic",))
     if source is None:
@@ -79,10 +84,28 @@ def orders(rows: Rows) -> pd.DataFrame | None:
     dose = events["dose"].to_numpy(dtype="float64") * words["unit"].map(TO_MG).to_numpy(dtype="float64") * per_day
     needed = np.array([v is True for v in events["prn"]], dtype=bool)
     frame["dose"] = np.where(needed, np.nan, dose * events["factor"].to_numpy(dtype="float64"))
-    own = words["indication"].str.contains(LEUKAEMIA_OR_TRANSPLANT)
-    frame["purpose"] = np.where(words["indication"] == "", "", np.where(own, "own", "other"))
+    organ = words["indication"].str.contains(ORGAN_TRANSPLANT)
+    rest = words["indication"].str.replace(ORGAN_TRANSPLANT, "", regex=True)
+    own = rest.str.contains("|".join(map(re.escape, rows.columns.own_words)) or "(?!)")
+    # Of an indication that names an organ transplant and the own disease, either may be the reason.
+    open_ = (words["indication"] == "") | (organ & own)
+    frame["purpose"] = np.where(open_, "", np.where(own, "own", "other"))
     frame["replacement"] = words["indication"].str.contains(REPLACEMENT).to_numpy()
     return frame[(~(local | gone | replaced)).to_numpy()].reset_index(drop=True)
+
+
+def orders_of(rows: Rows, codelist: str, route: str = "", ongoing: bool = False) -> pd.DataFrame:
+    """Orders of the drugs of a list that surely began: not cancelled, by the route, going on at the index date."""
+    source = rows.matched("medications", {"drug": [codelist]}, ("generic",))
+    if source is None:
+        return no_events()
+    events = rows.fetch(source.select("pid", "row_id", "start", "start_last", "stop", "route", "status"), "start")
+    keep = events["surely"].to_numpy() & ~folded(events["status"]).isin(CANCELLED).to_numpy()
+    if route:
+        keep &= folded(events["route"]).str.contains(route).to_numpy(dtype=bool)
+    if ongoing:
+        keep &= events["stop"].to_numpy().astype("datetime64[D]") >= rows.index[events["row"].to_numpy("int64")]
+    return events[keep]
 
 
 def _none() -> pd.DataFrame:

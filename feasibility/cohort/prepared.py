@@ -88,7 +88,9 @@ class PreparedCohort:
     def index(self, where=slice(None)) -> pd.MultiIndex:
         ids, days = self.ids
         ids = pd.array(ids[where] if isinstance(where, slice) else ids.take(where), dtype=STRING)
-        return pd.MultiIndex.from_arrays([ids, pd.DatetimeIndex(days[where].astype("datetime64[us]"))], names=["patient_id", "index_date"])
+        return pd.MultiIndex.from_arrays(
+            [ids, pd.DatetimeIndex(days[where].astype("datetime64[us]"))], names=["patient_id", "index_date"]
+        )
 
     def frame(self, where=slice(None), names=None) -> pd.DataFrame:
         """The cohort (or some rows and columns of it) as pandas holds it; ``where`` is a slice or positions."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from feasibility.bounded import UPPER
 from feasibility.cohort.schema import CohortTable, Column
+from feasibility.cohort.time_bins import time_bins
 from feasibility.cohort.value_ages import QUARTILES, age_bins, tighter_windows, value_ages
 from feasibility.errors import CohortError, did_you_mean
 
@@ -18,8 +19,8 @@ REASONS = (
     "not_in_file", "not_applicable", "missing", "not_tested", "stale", "unreadable", "unit_unknown", "out_of_range",
     "date_missing", "date_imprecise", "after_index", "conflicting",
 )  # fmt: skip
-"""Why a value is unknown (clinical specification, 0.8). not_in_file: the table has no such column; not_applicable: the
-question does not arise for these patients."""
+"""Why a value is unknown (clinical specification, 0.8). not_in_file: the file has no such column, or the extract no
+table to make it of; not_applicable: the question does not arise for these patients."""
 
 COUNTED = {
     "converted": "n_converted", "inferred_unit": "n_inferred", "quarantined": "n_quarantined", "filled": "n_filled",
@@ -33,9 +34,10 @@ class QualityReport:
 
     ``columns`` has one row a declared column: dtype, unit, n_known, n_bounded (known between bounds), n_unknown, one
     count per reason that occurs, n_never (known never to have happened), n_converted, n_inferred, n_quarantined,
-    n_filled, n_unusual (outside the usual range), five-number summary of the finite values. ``events`` lists every
-    conversion, quarantine and fill with its reason and count. All counts are patients. Where the extract was given,
-    ``units`` is its ``unit_counts`` and ``sites`` its ``site_check``, else both are None.
+    n_filled, n_unusual (surely outside the usual range), five-number summary of the finite values that are known
+    exactly. ``events`` lists every conversion, quarantine and fill with its reason and count. All counts are patients.
+    ``built_from`` says from what and at which index dates a cohort was built, "" for a table that was read. Where the
+    extract was given, ``units`` is its ``unit_counts`` and ``sites`` its ``site_check``, else both are None.
     """
 
     source: str
@@ -46,6 +48,7 @@ class QualityReport:
     ignored: tuple[str, ...] = ()
     settings: Mapping = field(default_factory=dict)
     build_fingerprint: str = ""
+    built_from: str = ""
     encoding: str = ""
     units: pd.DataFrame | None = None
     sites: pd.DataFrame | None = None
@@ -55,8 +58,8 @@ class QualityReport:
     def completeness(self, *, declared_only: bool = False) -> pd.DataFrame:
         """Counts known and unknown by reason, one row a column.
 
-        Left out: columns the file lacks (unless ``declared_only``), and the age of a value where it is known whenever
-        the value is.
+        Left out: columns the file or extract lacks (unless ``declared_only``), and the age of a value where it is known
+        whenever the value is.
         """
         reasons = [r for r in REASONS if r in self.columns]
         frame = self.columns[["n_known", *reasons]].rename(columns={"n_known": "known"})
@@ -64,7 +67,8 @@ class QualityReport:
                 and frame.loc[c, "known"] == frame.loc[n, "known"]]  # fmt: skip
         frame = frame.drop(index=aged)
         if not declared_only and "not_in_file" in frame:
-            frame = frame[frame["not_in_file"] == 0].drop(columns="not_in_file")
+            frame = frame.loc[[n for n in frame.index if n in set(self.present)]]
+            frame = frame.drop(columns="not_in_file") if not frame["not_in_file"].any() else frame
         return frame.rename(columns=lambda c: str(c).replace("_", " ")).astype("int64")
 
     def known_by(self, stratum: str) -> pd.DataFrame:
@@ -75,11 +79,17 @@ class QualityReport:
         return self._known_by(groups.to_numpy())
 
     def known_over_time(self) -> pd.DataFrame:
-        """Share known by month of the index date; empty where the cohort has a single index date, or none."""
+        """Share known by month of the index date, by quarter or years where there are more than 12.
+
+        Empty where the cohort has a single index date, or none.
+        """
+        spans = self.time_bins()
+        return pd.DataFrame(index=self.present) if spans is None else self._known_by(spans[0].to_numpy())
+
+    def time_bins(self) -> tuple[pd.Series, str] | None:
+        """(the span of each row's index date, what the spans are); None where there are not two index dates."""
         dates = _index_dates(self.cohort)
-        if dates is None or dates.dropna().nunique() < 2:
-            return pd.DataFrame(index=self.present)
-        return self._known_by(dates.dt.strftime("%Y-%m").fillna("unknown").to_numpy())
+        return None if dates is None or dates.dropna().nunique() < 2 else time_bins(dates)
 
     def ages(self) -> pd.DataFrame:
         """How old the values are at the index date, one row a dated column.
@@ -110,13 +120,20 @@ class QualityReport:
         return counts[counts["unknown"] > 0].rename(columns=lambda c: str(c).replace("_", " "))
 
     def histograms(self) -> pd.DataFrame:
-        """Counts of finite values in equal bins, columns column, left, right, n; bounded values at their middle."""
+        """Counts of finite values in equal bins: column, left, right, n; of one value only, left and right are it.
+
+        Values known between bounds are left out; ``columns`` counts them in n_bounded.
+        """
         parts = []
         for name in self.present:
             if self.table[name].numeric:
-                values = _finite(self.cohort, name)
-                if len(values):
-                    n, edges = np.histogram(values, bins=min(MAX_BINS, max(1, len(np.unique(values)))))
+                values = _exact(self.cohort, name)
+                distinct = len(np.unique(values))
+                if distinct == 1:
+                    one = {"column": [name], "left": values[0], "right": values[0], "n": len(values)}
+                    parts.append(pd.DataFrame(one))
+                elif distinct:
+                    n, edges = np.histogram(values, bins=min(MAX_BINS, distinct))
                     parts.append(pd.DataFrame({"column": name, "left": edges[:-1], "right": edges[1:], "n": n}))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["column", "left", "right", "n"])
 
@@ -133,8 +150,10 @@ class QualityReport:
 
     @property
     def present(self) -> list[str]:
-        """The declared columns the cohort has."""
-        return [n for n in self.columns.index if n in self.cohort.columns]
+        """The declared columns the cohort has, and the extract had a table for (or a rule gave some value)."""
+        absent = self.columns.get("not_in_file", pd.Series(0, index=self.columns.index))
+        lacking = (absent > 0) & (self.columns["n_known"] == 0)
+        return [n for n in self.columns.index if n in self.cohort.columns and not lacking[n]]
 
     def to_json(self) -> str:
         """The tables as JSON text; counts only, no patient's value but the five-number summaries."""
@@ -143,6 +162,7 @@ class QualityReport:
                 "source": self.source,
                 "n_patients": self.n_patients,
                 "n_rows_rejected": self.n_rows_rejected,
+                "built_from": self.built_from,
                 "columns": json.loads(self.columns.reset_index().to_json(orient="records")),
                 "events": json.loads(self.events.drop(columns="rows", errors="ignore").to_json(orient="records")),
                 "ignored": list(self.ignored),
@@ -192,6 +212,7 @@ def quality_report(
         ignored=tuple(facts.get("columns_ignored", ())),
         settings=facts.get("settings", {}),
         build_fingerprint=facts.get("build_fingerprint", ""),
+        built_from=str(facts.get("built_from", "")),
         encoding=str(facts.get("encoding_evidence", "")),
         units=units,
         sites=sites,
@@ -231,24 +252,30 @@ def _describe(cohort: pd.DataFrame, column: Column, facts: Mapping, events: pd.D
         if reason in reasons and reason != "missing":
             reasons[reason] = min(int(count), left)
             left -= reasons[reason]
-    reasons["missing"] = left
+    # What no table of the extract could say, whatever a rule filled of it, is not missing in a record.
+    lacking = "index_policy" in facts and name in facts.get("columns_absent", ())
+    reasons["not_in_file" if lacking else "missing"] = left
     summary, never, unusual = {}, 0, 0
     if column.numeric:
-        values = _finite(cohort, name)
-        summary = _summary(values)
-        never = row["n_known"] - len(values)
+        low, high = _ends(cohort, name)
+        summary = _summary(_exact(cohort, name))
+        never = int(np.isinf(low).sum())
         if column.soft:
-            unusual = int(((values < column.soft[0]) | (values > column.soft[1])).sum())
+            unusual = int((np.isfinite(low) & ((high < column.soft[0]) | (low > column.soft[1]))).sum())
     return row | reasons | {"n_never": never} | counted | {"n_unusual": unusual} | summary
 
 
-def _finite(cohort: pd.DataFrame, name: str) -> np.ndarray:
-    values = cohort[name].to_numpy(dtype=float, na_value=np.nan)
-    if name + UPPER in cohort.columns:
-        upper = cohort[name + UPPER].to_numpy(dtype=float, na_value=np.nan)
-        middle = (values + upper) / 2
-        values = np.where(np.isfinite(middle), middle, values)
-    return values[np.isfinite(values)]
+def _ends(cohort: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    low = cohort[name].to_numpy(dtype=float, na_value=np.nan)
+    if name + UPPER not in cohort.columns:
+        return low, low
+    return low, cohort[name + UPPER].to_numpy(dtype=float, na_value=np.nan)
+
+
+def _exact(cohort: pd.DataFrame, name: str) -> np.ndarray:
+    """The finite values that are known exactly."""
+    low, high = _ends(cohort, name)
+    return low[np.isfinite(low) & (low == high)]
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:

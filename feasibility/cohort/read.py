@@ -207,6 +207,9 @@ def _build(table: RawTable, plan: _Plan, settings, progress) -> pd.DataFrame:
     progress("fills", 0.95)
     written = _written(table.attrs, in_force)
     record |= {key: written[key] for key in CARRIED if key in written}
+    # What the extract had no table for is a column of the written file, without a value.
+    absent_there = set(written.get("columns_absent", ()))
+    record["columns_absent"] = [n for n in columns if n not in frame.columns or n in absent_there]
     if len(frame) == written.get("n_rows"):
         record["events"] = [*written.get("events", ()), *record["events"]]
     frame.attrs["feasibility"] = BuildRecord(record)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from feasibility.bounded import UPPER
+from feasibility.cohort.declared import STATISTICS, BuildStep, Measured, Words, fault
 from feasibility.errors import CohortError, did_you_mean
 
 STRING = pd.StringDtype("python")
@@ -34,16 +35,18 @@ class Fill:
     ``when(cohort)`` is a three-valued mask; the cell is filled where it is missing and the mask is True.
     ``value`` is a scalar, or a function of the cohort that returns a Series or a ``Range``; ``age`` (days or months,
     as the column's companion counts) likewise fills the companion of a dated column. Columns in ``optional`` are read
-    as unknown where the cohort lacks them.
+    as unknown where the cohort lacks them. ``takes`` names a build setting of the column whose value ``when`` gets as
+    its second argument.
     """
 
     value: Any
-    when: Callable[[pd.DataFrame], pd.Series]
+    when: Callable[..., pd.Series]
     why: str
     reads: tuple[str, ...]
     setting: str = ""
     age: Any = None
     optional: tuple[str, ...] = ()
+    takes: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,16 @@ class Column:
     ``below_limit`` says what "<x" becomes: "bounded" (0 to x) or "zero" (not detected). ``range_reads`` says what
     "50-55" becomes: "both" ends as bounds, "min" or "max" alone; ``decimal_reads`` what 64.7 becomes in a whole-number
     column: an "error", or its "floor".
+
+    ``statistic`` says how the builder makes the column from the event tables named in ``events`` (the first of them
+    must be in the extract) with the code list ``codelist``: see ``feasibility.cohort.declared.STATISTICS``; without one
+    a ``BuildStep`` fills it. ``lists`` are further code lists: under the name of a setting, one that counts while the
+    setting is on; under the name of a table, one that confirms; under any other name, one that always counts.
+    ``lower_is_worse``, ``measured``, ``words`` and ``of`` refine the statistic.
+
+    >>> Column(name="stroke_ever", dtype="boolean", doc="A stroke.", statistic="ever", events="diagnoses",
+    ...        codelist="stroke").statistic
+    'ever'
     """
 
     name: str
@@ -77,6 +90,12 @@ class Column:
     window: str = ""
     events: str = ""
     codelist: str = ""
+    statistic: str = ""
+    lists: Mapping[str, str] = field(default_factory=dict)
+    lower_is_worse: bool = False
+    measured: Measured | None = None
+    words: Words | None = None
+    of: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     fills: tuple[Fill, ...] = ()
     stratum: bool = False
@@ -101,6 +120,13 @@ class Column:
             raise CohortError(f"{where}: range_reads is both, min or max, and decimal_reads error or floor.")
         if self.values and self.dtype != "string":
             raise CohortError(f"{where}: only a string column has coded values.")
+        if wrong := fault(self):
+            raise CohortError(f"{where}: {wrong}")
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The event tables the column is made from."""
+        return tuple(t.strip() for t in self.events.split(",") if t.strip())
 
     @property
     def numeric(self) -> bool:
@@ -125,20 +151,11 @@ class Column:
 
 
 @dataclass(frozen=True)
-class BuildStep:
-    """How columns of a disease are made from a hospital's events: ``run(rows)`` fills some of ``rows.built``.
-
-    Declared beside the columns it fills, so that a trial brings its own medicine and the builder knows none of it.
-    ``name`` is what the progress bar shows. See ``feasibility.cohort.event_rows.Rows`` for what ``rows`` offers.
-    """
-
-    name: str
-    run: Callable[[Any], None]
-
-
-@dataclass(frozen=True)
 class CohortTable:
     """A set of declared columns, with the steps that build those which need more than their declaration says.
+
+    ``own_words`` are words of an indication that say a drug was given for the disease under study or its treatment,
+    not for another disease.
 
     >>> table = CohortTable([Column(name="age_years", dtype="Int64", doc="Completed years at the index date.")])
     >>> list(table)
@@ -147,8 +164,9 @@ class CohortTable:
 
     columns: tuple[Column, ...]
     steps: tuple[BuildStep, ...] = ()
+    own_words: tuple[str, ...] = ()
 
-    def __init__(self, columns: Iterable[Column], steps: Iterable[BuildStep] = ()):
+    def __init__(self, columns: Iterable[Column], steps: Iterable[BuildStep] = (), own_words: Iterable[str] = ()):
         by_name: dict[str, Column] = {}
         for column in columns:
             for one in (column, column._companion()) if column.dated else (column,):
@@ -157,6 +175,7 @@ class CohortTable:
         object.__setattr__(self, "columns", tuple(by_name.values()))
         object.__setattr__(self, "_by_name", by_name)
         object.__setattr__(self, "steps", tuple(dict.fromkeys(steps)))
+        object.__setattr__(self, "own_words", tuple(dict.fromkeys(own_words)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
@@ -174,7 +193,9 @@ class CohortTable:
             raise CohortError(f"No column {name!r} is declared.{did_you_mean(name, self._by_name)}") from None
 
     def __or__(self, other: CohortTable) -> CohortTable:
-        return CohortTable((*self.columns, *other.columns), (*self.steps, *other.steps))
+        return CohortTable(
+            (*self.columns, *other.columns), (*self.steps, *other.steps), (*self.own_words, *other.own_words)
+        )
 
     @staticmethod
     def base_name(name: str) -> str:
@@ -183,19 +204,25 @@ class CohortTable:
 
     def select(self, names: Iterable[str]) -> CohortTable:
         """The named columns only; companions follow their column."""
-        return CohortTable((self[name] for name in names), self.steps)
+        return CohortTable((self[name] for name in names), self.steps, self.own_words)
 
     def settings(self) -> dict[str, Any]:
         """Every build setting with its default, named ``column.setting``."""
         return {f"{c.name}.{key}": value for c in self.columns for key, value in c.settings.items()}
 
     def fingerprint(self, settings: Mapping[str, Any] | None = None) -> str:
-        """A short hash of the declarations and of the build settings in force (not of any data)."""
+        """A short hash of the declarations, the build steps and the settings in force (not of any data)."""
         plain = [
-            (c.name, c.dtype, c.unit, c.hard, c.values, c.dated, c.absence, c.window, [f.why for f in c.fills])
+            (
+                (c.name, c.dtype, c.unit, c.hard, c.values, c.dated, c.absence, c.window, [f.why for f in c.fills]),
+                (c.statistic, c.events, c.codelist, dict(c.lists), c.lower_is_worse, c.of, c.below_limit),
+                dict(c.units),
+                [asdict(one) if one else None for one in (c.measured, c.words)],
+            )
             for c in sorted(self.columns, key=lambda c: c.name)
         ]
-        text = json.dumps([plain, self.settings() | dict(settings or {})], sort_keys=True, default=str)
+        facts = [plain, [s.fingerprint() for s in self.steps], sorted(self.own_words)]
+        text = json.dumps([facts, self.settings() | dict(settings or {})], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def dictionary(self) -> pd.DataFrame:
@@ -211,6 +238,7 @@ class CohortTable:
                 "absence": ABSENCE[c.absence] + (f": {c.why}" if c.why else ""),
                 "window": c.window,
                 "events": c.events,
+                "statistic": STATISTICS[c.statistic] if c.statistic else "",
                 "settings": ", ".join(f"{k} = {v}" for k, v in c.settings.items()),
                 "fills": "; ".join(f.why for f in c.fills),
                 "meaning": c.doc,

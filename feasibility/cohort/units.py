@@ -14,8 +14,9 @@ _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SYNONYMS = {
     "10*9/l": "10*9/L", "g/l(giga)": "10*9/L", "10*3/ul": "10*3/uL", "k/ul": "10*3/uL", "thou/ul": "10*3/uL",
     "tsd/ul": "10*3/uL", "10*3/mm3": "10*3/uL", "10*12/l": "10*12/L", "10*4/ul": "10*4/uL", "万/ul": "10*4/uL",
-    "cells/ul": "/uL", "cell/ul": "/uL", "zellen/ul": "/uL", "个/ul": "/uL", "/ul": "/uL", "1/ul": "/uL",
-    "/mm3": "/uL", "/cumm": "/uL", "/cmm": "/uL", "cells/mm3": "/uL", "mio/l": "10*6/L", "gpt/l": "10*9/L",
+    "k/mm3": "10*3/uL", "k/cumm": "10*3/uL", "thou/mm3": "10*3/uL", "thou/cumm": "10*3/uL", "10*3/cumm": "10*3/uL",
+    "thousand/ul": "10*3/uL", "/ul": "/uL", "1/ul": "/uL",
+    "/mm3": "/uL", "/cumm": "/uL", "/cmm": "/uL", "mio/l": "10*6/L", "gpt/l": "10*9/L",
     "iu/l": "U/L", "u/l": "U/L", "ie/l": "U/L", "[iu]/l": "U/L", "iu/ml": "[IU]/mL", "ie/ml": "[IU]/mL",
     "[iu]/ml": "[IU]/mL", "years": "a", "year": "a", "yrs": "a", "yr": "a", "y": "a", "jahre": "a", "jahr": "a",
     "岁": "a", "周岁": "a", "年": "a", "a": "a", "months": "mo", "month": "mo", "mths": "mo", "monate": "mo",
@@ -30,12 +31,15 @@ _SYNONYMS = {
 def tidy_unit(text: str) -> str:
     """One spelling for the many of the same unit: no spaces, ``u`` for micro, ``10*9`` for every power of ten.
 
-    >>> [tidy_unit(t) for t in ("×10^9 / L", "x10⁹/L", "10E9/L", "µmol/L", "％")]
-    ['10*9/L', '10*9/L', '10*9/L', 'umol/L', '%']
+    What is counted is left out: "#/uL" and "cells/uL" are "/uL".
+
+    >>> [tidy_unit(t) for t in ("×10^9 / L", "x10⁹/L", "10E9/L", "µmol/L", "％", "# / µL")]
+    ['10*9/L', '10*9/L', '10*9/L', 'umol/L', '%', '/uL']
     """
     text = re.sub(r"(?<=10)([⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda m: "*" + m[0].translate(_SUPERSCRIPT), text)
     text = unicodedata.normalize("NFKC", text)
     text = re.sub(r"\s+", "", text).replace("μ", "u").replace("mcg/", "ug/").replace("mcL", "uL")
+    text = re.sub(r"^(?:#|cells?|counts?|zellen|个)(?=/)|^#(?=[kKxX×1])", "", text, flags=re.IGNORECASE)
     text = re.sub(r"^[×x✕*·](?=10)", "", text)
     text = re.sub(r"^10(?:\*\*|\^|\*|E|e|EXP)?([1-9]|1[0-2])(?=/)", r"10*\1", text)
     return text

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from feasibility.bounded import UPPER
+from feasibility.cohort.fills import by_rule
 
 QUARTILES = {"minimum": 0.0, "q1": 0.25, "median": 0.5, "q3": 0.75, "maximum": 1.0}
 TIGHTER = {"days": (7, 14, 28, 56), "months": (1, 3, 6, 12)}
@@ -60,10 +61,11 @@ def tighter_windows(report) -> pd.DataFrame:
 
 
 def finite_ages(report, name: str) -> np.ndarray:
-    """The ages of one column's known values; one known between bounds counts as its older bound."""
+    """The ages of one column's known values, without those a rule filled; between bounds, the older bound."""
     cohort, companion = report.cohort, report.table[name].companion
     older = companion + UPPER if companion + UPPER in cohort else companion
-    ages = cohort[older].to_numpy(dtype=float, na_value=np.nan)[cohort[name].notna().to_numpy()]
+    found = cohort[name].notna().to_numpy() & ~by_rule(cohort, report.table[name])
+    ages = cohort[older].to_numpy(dtype=float, na_value=np.nan)[found]
     return ages[np.isfinite(ages)]
 
 

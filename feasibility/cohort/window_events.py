@@ -12,6 +12,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from feasibility.cohort.blood_gas import without_blood_gas
+from feasibility.cohort.declared import LAB_NUMBERS
 from feasibility.cohort.event_rows import (
     DATE_IMPRECISE,
     DATE_MISSING,
@@ -22,35 +24,27 @@ from feasibility.cohort.event_rows import (
     join_keys,
     to_frame,
 )
+from feasibility.cohort.lab_pick import NO_DAY, NO_NUMBER, NO_UNIT, OUTSIDE, Coded, Pick, picks
 from feasibility.cohort.parse import CENSORED, KNOWN, MISSING, OPEN_HIGH, OPEN_LOW, Numbers
 from feasibility.cohort.schema import Column
 from feasibility.cohort.settle import Unit, settle_numbers
 from feasibility.cohort.units import infer_factor, snap, unit_factor
-from feasibility.cohort.words import NOT_DETECTED
+from feasibility.cohort.words import NOT_DETECTED, fold
+from feasibility.errors import CohortError
 
-LOW_IS_WORSE = {"hemoglobin_g_l", "platelets_10e9_l", "lymphocytes_10e9_l", "cd3_10e9_l", "cd3_percent_of_lymphocytes"}
-"""Columns whose lower value is the less safe one; of all others the higher."""
-
-_ENZYME = {"unit": "U/L", "units": {"ukat/L": 60.0}, "hard": (1, 20000)}
-_BILIRUBIN = {"unit": "umol/L", "units": {"mg/dL": 17.104, "mg/L": 1.7104}, "hard": (0.5, 1200)}
-MEASURED = {
-    "ast_x_uln": _ENZYME, "alt_x_uln": _ENZYME, "bilirubin_x_uln": _BILIRUBIN,
-    "bilirubin_direct_x_uln": _BILIRUBIN | {"hard": (0, 1200)},
-}  # fmt: skip
-"""Unit and possible range of what is measured, for columns that hold its ratio to the upper limit."""
-EXTRA = {"creatinine_umol_l": {"mg/L": 8.842}, "hbv_dna_iu_ml": {"IU/mL": 1.0}}
-BAD = {1: (MISSING, "no number"), 2: (DATE_IMPRECISE, "the day of the sample is not known exactly"),
-       3: (UNIT_UNKNOWN, "the unit is missing or does not fit"),
-       4: (OUT_OF_RANGE, "impossible value, outside the declared range")}  # fmt: skip
-ARTERIAL = ("arterial", "动脉", "blood gas", "血气")
+TIES = {"worst": 1.0, "best": -1.0, "last": 0.0, "mean": 0.0}
+"""Which of several results of one day counts; "last" is the last line of the extract."""
+AGES = {"latest": -1, "first": 1, "worst": 0}
+VALUES = ["number", "combo", "factor", "window", "low", "high", "sign", "order", "mean", "log"]
+"""What the events are joined with, per combination of code and unit."""
+BAD = {NO_NUMBER: (MISSING, "no number"), NO_DAY: (DATE_IMPRECISE, "the day of the sample is not known exactly"),
+       NO_UNIT: (UNIT_UNKNOWN, "the unit is missing or does not fit"),
+       OUTSIDE: (OUT_OF_RANGE, "impossible value, outside the declared range")}  # fmt: skip
 
 
 def lab_columns(rows: Rows) -> list[Column]:
     """The declared columns this module fills."""
-    return [
-        c for c in rows.columns.columns
-        if c.events == "labs" and c.dtype == "Float64" and c.codelist and "window_days" in c.settings
-    ]  # fmt: skip
+    return [c for c in rows.columns.columns if c.statistic in LAB_NUMBERS]
 
 
 def build_labs(rows: Rows) -> None:
@@ -68,46 +62,66 @@ def build_labs(rows: Rows) -> None:
     found["factor"] = [_factor(facts[i], u) for i, u in zip(found["item"], found["unit"], strict=True)]
     found["window"] = [int(rows.setting(i, "window_days", 90)) for i in found["item"]]
     found["low"], found["high"] = zip(*[facts[i].hard or (-1e300, 1e300) for i in found["item"]], strict=True)
-    found["sign"] = [-1.0 if i in LOW_IS_WORSE else 1.0 for i in found["item"]]
-    values = ["number", "combo", "factor", "window", "low", "high", "sign"]
-    base = _with_factors(rows, facts, found, keys, values)
-    picked = to_frame(_pick(rows, base, int(found["window"].max())).to_pyarrow())
-    old, undated = _not_in_window(rows, base)
-    _earlier_creatinine(rows, base, picked, number, facts)
+    found["sign"] = [_sign(rows, facts[i]) for i in found["item"]]
+    found["order"] = [AGES[facts[i].statistic] for i in found["item"]]
+    found["mean"] = [int(rows.setting(i, "ties", "worst") == "mean") for i in found["item"]]
+    logs = [_log10(facts[i], c, u) for i, c, u in found[["item", "code", "unit"]].itertuples(index=False)]
+    found["log"] = [int(unit is not None) for unit in logs]
+    for k in np.flatnonzero(found["log"]):
+        found.loc[k, "factor"] = _factor(facts[found.at[k, "item"]], logs[k])
+    found["spread"] = [_spread(facts[i], f) for i, f in zip(found["item"], found["factor"], strict=True)]
+    picked = picks(rows, _coded(rows, facts, found, keys))
+    some = set(found["item"])
+    chosen = {c.name: picked.pick(number[c.name]) if c.name in some else Pick.none(rows.n) for c in wanted}
+    for column in rows.columns.columns:
+        if column.statistic == "earlier" and column.of in some:
+            _earlier(rows, column, picked, number[column.of], chosen[column.of])
     for column in wanted:
-        here = picked[picked["number"] == number[column.name]]
-        late = (old >> number[column.name]) & 1 == 1, (undated >> number[column.name]) & 1 == 1
-        _settle(rows, column, facts[column.name], here, found, late)
+        _settle(rows, column, facts[column.name], chosen.pop(column.name), found)
 
 
-def _earlier_creatinine(rows: Rows, base, picked, number, facts) -> None:
-    """The latest creatinine at least ``apart_days`` before the latest one."""
-    name, of = "creatinine_earlier_umol_l", "creatinine_umol_l"
-    if name not in rows.columns or of not in number:
-        return
-    import ibis
+def _sign(rows: Rows, column: Column) -> float:
+    """1 if of two results of one day the higher counts, -1 if the lower, 0 if the last."""
+    ties = rows.setting(column.name, "ties", "worst")
+    if ties not in TIES:
+        raise CohortError(f"Column {column.name!r}: ties {ties!r} is not one of {', '.join(TIES)}.")
+    worse = -1.0 if column.lower_is_worse else 1.0
+    return worse * (1.0 if column.statistic == "worst" else TIES[ties])
 
-    apart = int(rows.setting(name, "apart_days", 90))
-    latest = picked[(picked["number"] == number[of]) & picked["v"].notna()]
-    ages = pa.table({"l_row": pa.array(latest["row"].astype("int64")), "l_age": pa.array(latest["d"].astype("int64"))})
-    lab = rows.joined(base.filter(base["number"] == number[of], base["date"] == base["date_last"]), "date")
-    age = lab["at"].delta(lab["date"], unit="day")
-    lab = lab.mutate(age=age, x=lab["value_num"] * lab["factor"])
-    ages = ibis.memtable(ages)
-    lab = lab.join(ages, lab["row"] == ages["l_row"]).filter(lambda t: t["age"] >= t["l_age"] + apart)
-    usable = lab["comparator"].isnull() & lab["x"].between(lab["low"], lab["high"])
-    order = ibis.struct({"d": -lab["age"], "w": lab["x"], "r": lab["row_id"]})
-    got = to_frame(lab.filter(usable).group_by("row").aggregate(v=lab["x"].argmax(order)).to_pyarrow())
+
+def _earlier(rows: Rows, column: Column, picked, number: int, latest: Pick) -> None:
+    """The latest value of another column at least ``apart_days`` before its latest one."""
+    apart = int(rows.setting(column.name, "apart_days", 90))
+    at, values = picked.earlier(number, latest.row, latest.age + apart)
     result = np.full(rows.n, np.nan)
-    result[got["row"].to_numpy().astype("int64")] = snap(got["v"].to_numpy(dtype="float64"))
-    rows.put(name, result)
+    result[at] = snap(values)
+    rows.put(column.name, result)
 
 
 def _measured(column: Column) -> Column:
-    more = MEASURED.get(column.name)
-    if more:
-        return replace(column, **more, soft=None)
-    return replace(column, units=dict(column.units) | EXTRA.get(column.name, {}))
+    """The declaration of what is measured; of a factor that is only known between two ends, the middle."""
+    what = column.measured
+    if what is None:
+        return column
+    units = {u: f if isinstance(f, (int, float)) else (f[0] * f[1]) ** 0.5 for u, f in what.units.items()}
+    return replace(column, unit=what.unit or column.unit, units=units, hard=what.hard or column.hard, soft=None)
+
+
+def _log10(column: Column, code, unit) -> str | None:
+    """The unit of the value, where a number of this code and unit is its decimal logarithm."""
+    what = column.measured
+    if what is None or not what.log10:
+        return None
+    if unit is None or not str(unit).strip():
+        return what.log10_codes.get(code)
+    word = fold(str(unit)).replace("_", "")
+    return next((base for name, base in what.log10.items() if fold(name).replace("_", "") == word), None)
+
+
+def _spread(column: Column, factor: float) -> float:
+    """How far the ends of a factor that is only known between two ends lie from its middle; 1 for an exact one."""
+    pairs = [f for f in column.measured.units.values() if isinstance(f, tuple)] if column.measured else []
+    return next(((b / a) ** 0.5 for a, b in pairs if np.isclose(factor, (a * b) ** 0.5)), 1.0)
 
 
 def _factor(column: Column, unit) -> float:
@@ -118,12 +132,16 @@ def _factor(column: Column, unit) -> float:
     return np.nan if factor is None else factor
 
 
-def _with_factors(rows: Rows, facts, found, keys, values):
+def _coded(rows: Rows, facts, found, keys) -> Coded:
     """The labs joined with what their code and unit mean; where the unit is blank, the factor only the value allows."""
     import ibis
 
     labs = rows.extract.tables["labs"]
-    base = join_keys(labs, found, keys, values)
+    base = without_blood_gas(rows, facts, found, join_keys(labs, found, keys, VALUES))
+    apart = {c.of for c in rows.columns.columns if c.statistic == "earlier"}
+    apart = frozenset(int(n) for n in found.loc[found["item"].isin(apart), "number"].unique())
+    if found["log"].any():
+        base = base.mutate(value_num=(base["log"] == 1).ifelse(10 ** base["value_num"], base["value_num"]))
     zero = [int(n) for n in found.loc[[facts[i].below_limit == "zero" for i in found["item"]], "number"].unique()]
     if zero:  # "not detected" instead of a number
         text = base["value_text"].strip().lower().replace(" ", "_")
@@ -132,11 +150,13 @@ def _with_factors(rows: Rows, facts, found, keys, values):
             & base["value_num"].isnull()
             & text.isin(sorted(NOT_DETECTED | {"阴性", "negative"}))
         )
+        # Below the limit of the assay is below it in any unit.
+        none |= base["number"].isin(zero) & base["factor"].isnull() & base["comparator"].startswith("<")
         base = base.mutate(value_num=none.ifelse(0.0, base["value_num"]), factor=none.ifelse(1.0, base["factor"]))
     nameless = np.array([u is None or not str(u).strip() for u in found["unit"]])
     blank = found[nameless & found["factor"].isna().to_numpy()]
     if not len(blank):
-        return base
+        return Coded(found, base, bool(zero), apart)
     unnamed = base.filter(base["combo"].isin(blank["combo"].tolist()), base.value_num.notnull())
     seen = to_frame(unnamed.select("number", "value_num").distinct().order_by(["number", "value_num"]).to_pyarrow())
     seen["guess"] = np.nan
@@ -158,92 +178,45 @@ def _with_factors(rows: Rows, facts, found, keys, values):
     on = [base["number"] == guesses["g_number"], base["value_num"] == guesses["g_value"], base["factor"].isnull(),
           base["unit"].fill_null("").strip() == ""]  # fmt: skip
     joined = base.left_join(guesses, on).drop("g_number", "g_value")
-    return joined.mutate(factor=joined["factor"].coalesce(joined["guess"])).drop("guess")
+    joined = joined.mutate(factor=joined["factor"].coalesce(joined["guess"])).drop("guess")
+    return Coded(found, joined, True, apart)
 
 
-def _pick(rows: Rows, base, longest: int):
-    """One row per (row, number): the latest valid result, and what was set aside in its window."""
-    import ibis
-
-    span = base.filter(base.date >= (np.datetime64(rows.first, "D") - longest).astype(object))
-    lab = rows.joined(span, "date")
-    age = lab["at"].delta(lab["date"], unit="day")
-    x = lab["value_num"] * lab["factor"]
-    outside = lab["comparator"].isnull() & ~x.between(lab["low"] * (1 - 1e-9), lab["high"] * (1 + 1e-9))
-    bad = ibis.cases(
-        (lab["value_num"].isnull(), 1), (lab["date"] != lab["date_last"], 2), (lab["factor"].isnull(), 3), (outside, 4),
-        else_=0,
-    )  # fmt: skip
-    lab = lab.mutate(age=age, bad=bad, worse=lab["sign"] * x).filter(age <= lab["window"])
-    order = ibis.struct({"d": -lab["age"], "w": lab["worse"], "r": lab["row_id"]})
-    payload = ibis.struct(
-        {"v": lab["value_num"], "f": lab["factor"], "c": lab["comparator"], "u": lab["ref_high"], "d": lab["age"],
-         "k": lab["combo"]}
-    )  # fmt: skip
-    picked = lab.group_by(["row", "number"]).aggregate(
-        pick=payload.argmax(order, where=lab["bad"] == 0),
-        partial=(lab["date_last"]).max(where=lab["bad"] == 2),
-        **{f"bad{k}": (lab["bad"] == k).sum() for k in BAD},
-    )
-    parts = {name: picked["pick"][name] for name in "vfcudk"}
-    return picked.mutate(**parts).drop("pick")
-
-
-def _not_in_window(rows: Rows, base) -> tuple[np.ndarray, np.ndarray]:
-    """Per row, one bit per column number: a result before its window; a result without a day."""
-    import ibis
-
-    bit = ibis.literal(1, "int64") << base["number"].cast("int64")
-    table = base.filter(base.value_num.notnull()).mutate(bit=bit)
-    old = rows.joined(table, "date")
-    old = old.filter(old["at"].delta(old["date"], unit="day") > old["window"])
-    undated = table.filter(table.date.isnull()).join(rows.at().select("row", "pid"), "pid")
-    result = []
-    for part in (old, undated):
-        got = to_frame(part.group_by("row").aggregate(bits=part["bit"].bit_or()).to_pyarrow())
-        bits = np.zeros(rows.n, dtype="int64")
-        bits[got["row"].to_numpy().astype("int64")] = got["bits"].to_numpy().astype("int64")
-        result.append(bits)
-    return tuple(result)
-
-
-def _settle(rows: Rows, column: Column, measured: Column, here, found, late) -> None:
+def _settle(rows: Rows, column: Column, measured: Column, pick: Pick, found) -> None:
     """The picked results of one column as numbers, with the reasons of the cells that stay unknown."""
-    n = rows.n
+    n, at = rows.n, pick.row
     status = np.full(n, MISSING, dtype="uint8")
-    status[late[1]] = DATE_MISSING
-    status[late[0]] = STALE
-    at = here["row"].to_numpy().astype("int64")
+    status[pick.undated] = DATE_MISSING
+    status[pick.old] = STALE
     for k, (code, reason) in reversed(BAD.items()):
-        count = here[f"bad{k}"].to_numpy()
-        status[at[count > 0]] = code
+        where, count = pick.aside.get(k, (np.zeros(0, "int64"), np.zeros(0, "int64")))
+        status[where] = code
         rows.note(column.name, "quarantined", reason, int(count.sum()))
-    known = here["v"].notna().to_numpy()
-    at, here = at[known], here[known]
-    days = here["d"].to_numpy(dtype="float64")
     # A result whose day is only known to a month could be later than the chosen one: then nothing is known.
-    partial = here["partial"].to_numpy().astype("datetime64[D]")
-    chosen = rows.index[at] - days.astype("int64").astype("timedelta64[D]")
-    unsure = ~np.isnat(partial) & (partial > chosen)
-    values, factors = here["v"].to_numpy(dtype="float64"), here["f"].to_numpy(dtype="float64")
-    _count_units(rows, column, here, factors, found)
-    numbers = _numbers(values, here["c"].to_numpy())
+    chosen = rows.index[at] - pick.age.astype("timedelta64[D]")
+    unsure = ~np.isnat(pick.partial) & ((pick.partial > chosen) | (column.statistic != "latest"))
+    values, factors = pick.value, pick.factor
+    _count_units(rows, column, pick.combo, factors, found)
+    numbers = _numbers(values, pick.comparator)
     change = factors != 1
     for rail in (numbers.lo, numbers.hi):
         rail[change] = snap(rail[change] * factors[change])
+    spread = found["spread"].to_numpy(dtype="float64")[pick.combo]
+    wide = spread != 1
+    numbers.lo[wide], numbers.hi[wide] = snap(numbers.lo[wide] / spread[wide]), snap(numbers.hi[wide] * spread[wide])
 
     def note(kind, reason, mask):
         rows.note(column.name, kind, reason, int(mask.sum()))
 
     if column.upper_limit:
         numbers = settle_numbers(measured, numbers, Unit(ratio=True), note)
-        numbers = _over_limit(rows, column, measured, numbers, here["u"].to_numpy(dtype="float64"), factors, at)
+        numbers = _over_limit(rows, column, measured, numbers, pick.limit, factors, at)
     numbers = settle_numbers(column, numbers, Unit(ratio=True), note)
     numbers.status[unsure & (numbers.status == KNOWN)] = DATE_IMPRECISE
     ok = numbers.status == KNOWN
     lo, hi, age = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     status[at] = numbers.status
-    lo[at[ok]], hi[at[ok]], age[at[ok]] = numbers.lo[ok], numbers.hi[ok], days[ok]
+    lo[at[ok]], hi[at[ok]], age[at[ok]] = numbers.lo[ok], numbers.hi[ok], pick.age[ok]
     rows.put(column.name, lo, hi, status)
     if column.companion:
         rows.put(column.companion, age, None, status)
@@ -288,9 +261,8 @@ def _over_limit(rows: Rows, column, measured, numbers: Numbers, limits, factors,
     return numbers
 
 
-def _count_units(rows: Rows, column: Column, here, factors, found) -> None:
+def _count_units(rows: Rows, column: Column, combos, factors, found) -> None:
     """One event per unit whose values were converted, or inferred."""
-    combos = here["k"].to_numpy(dtype="int64")
     units = found.set_index("combo")["unit"]
     for combo in np.unique(combos):
         unit, mine = units[combo], combos == combo

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from feasibility.errors import CohortError
+
 DAY = "datetime64[D]"
 MONTH = "datetime64[M]"
 NO_DATE = np.datetime64("NaT", "D")
+LEAP_DAY = "28 February in common years"
+"""When who was born on 29 February turns a year older in a common year; the other answer is "1 March ..."."""
 
 
 def to_days(dates) -> np.ndarray:
@@ -85,26 +89,37 @@ def months_from_to(start, end) -> np.ndarray:
     return _apply(count, start, end)
 
 
-def completed_years(birth, index) -> np.ndarray:
+def completed_years(birth, index, leap_day: str = LEAP_DAY) -> np.ndarray:
     """Completed years of age at the index date; who was born on 29 February turns a year older on 28 February.
 
     >>> completed_years(["1954-06-30", "1954-07-01", "2008-02-29"], "2025-06-30").tolist()
     [71.0, 70.0, 17.0]
+    >>> [completed_years("2008-02-29", "2026-02-28", day).item() for day in (LEAP_DAY, "1 March in common years")]
+    [18.0, 17.0]
     """
-    return np.floor(exact_years(birth, index))
+    return np.floor(exact_years(birth, index, leap_day))
 
 
-def exact_years(birth, index) -> np.ndarray:
+def exact_years(birth, index, leap_day: str = LEAP_DAY) -> np.ndarray:
     """Age with its fraction of a year; a whole number on a birthday.
 
     >>> exact_years("2000-01-01", ["2020-01-01", "2020-07-02"]).tolist()
     [20.0, 20.5]
     """
 
+    if leap_day not in (LEAP_DAY, "1 March in common years"):
+        raise CohortError(f"leap_day_birthday is {leap_day!r}, not {LEAP_DAY!r} or '1 March in common years'.")
+
+    def birthday_of(born, years):
+        day = add_months(born, 12 * years)
+        # Clamped to 28 February: one day later is 1 March.
+        clamped = (leap_day != LEAP_DAY) & (day - day.astype(MONTH) < born - born.astype(MONTH))
+        return day + clamped.astype("timedelta64[D]")
+
     def count(born, at):
         years = (at.astype("datetime64[Y]") - born.astype("datetime64[Y]")).astype("int64")
-        years -= add_months(born, 12 * years) > at
-        birthday, following = add_months(born, 12 * years), add_months(born, 12 * (years + 1))
+        years -= birthday_of(born, years) > at
+        birthday, following = birthday_of(born, years), birthday_of(born, years + 1)
         return years + (at - birthday) / (following - birthday)
 
     return _apply(count, birth, index)

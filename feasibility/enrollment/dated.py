@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from feasibility.cohort.change_dates import longest, windows_of
 from feasibility.cohort.index_dates import IndexDates
 from feasibility.errors import CohortError, ScreeningError, did_you_mean
 from feasibility.screening import ELIGIBLE, INELIGIBLE, UNDETERMINED, Screening, screen
@@ -85,7 +86,8 @@ def screen_dates(
     """Screen every patient at every index date of a cohort built with ``at_changes`` or ``monthly``.
 
     ``dates`` is the rule the cohort was built with; it says which period was asked for and how far back the windows
-    reach. Without it the first and the last index date are taken for the ends, and the policy from the cohort.
+    reach. Without it the cohort's own record of the rule is taken (``build_cohort`` keeps it), and for a cohort without
+    one the first and the last index date are the ends.
     The other arguments are those of ``screen``. ``len()`` of the result counts rows, never patients.
 
     Raises ScreeningError for a cohort without index dates, with a single one, or with dates of another policy.
@@ -118,9 +120,9 @@ def screen_dates(
             "status": screening.status.to_numpy(dtype=object),
         }
     )
-    stated = dict(dates.stated) if dates is not None else {}
+    stated = dict(dates.stated) if dates is not None else dict(built.get("index_stated", {}))
     result = dated_statuses(table, policy=policy, start=stated.get("start"), end=stated.get("end"))
-    more = {"strata": screening.strata, "screening": screening, "lookback_days": _reach(stated)}
+    more = {"strata": screening.strata, "screening": screening, "lookback_days": _reach(policy, stated)}
     return DatedScreening(**(vars_of(result) | more))
 
 
@@ -185,7 +187,8 @@ def as_day(value, default=None):
         raise CohortError(f"{value!r} is no date; write it like 2025-06-30.") from None
 
 
-def _reach(stated) -> int | None:
+def _reach(policy: str, stated: Mapping[str, Any]) -> int | None:
     """The longest window of the index rule, in days: how long the data must have run before a verdict is sound."""
-    windows = [*stated.get("days", ()), *(31 * m for m in stated.get("months", ()))]
-    return max(windows) if windows else None
+    if policy != "at_changes" or "start" not in stated:
+        return None
+    return longest(stated.get("windows") or windows_of(stated.get("days"), stated.get("months"))) or None

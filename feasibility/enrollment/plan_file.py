@@ -24,8 +24,9 @@ def load_plan(path: str | Path, protocol, counts: Mapping[str, Mapping] | None =
     ``[plan]`` has target, and if wanted goal, prior = [shape, months] and the other settings of ``Plan``; each
     ``[[site]]`` the fields of ``Site`` (prior = [shape, months], opens = 2 or [0, 2, 6]) and ``copies``; ``[rates]``
     the assumed rates that differ, consent = [8, 2]; ``[slots]`` and ``[[competing]]`` those of ``Slots`` and
-    ``Competing``; ``eligible_share`` = [a, b] the share of a site's arrivals that the registry finds eligible. What
-    the registry saw (``counts``, by site: arrivals, months, stock) fills in sites that state no arrivals.
+    ``Competing``; ``eligible_share`` = [a, b] the share of a site's patients that the registry finds eligible, where
+    its rate counts patients before screening. What the registry saw (``counts``, by site: arrivals, months, stock)
+    fills in sites that state no arrivals.
 
     Raises FeasibilityError for a file that is not such a plan, naming what is wrong.
     """

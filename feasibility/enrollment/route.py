@@ -22,11 +22,12 @@ from feasibility.enrollment.plan import Plan
 from feasibility.enrollment.plan_file import load_plan
 from feasibility.enrollment.settled import settle_dates
 from feasibility.enrollment.sites import Site
+from feasibility.errors import FeasibilityError
 from feasibility.missing.estimands import per_month
 from feasibility.missing.impute import impute
 from feasibility.screening import screen
 
-ESTIMATED, LEAST, MOST = "estimated", "confirmed only", "all possible"
+ESTIMATED, LEAST, MOST, PLANNED = "estimated", "confirmed only", "all possible", "as planned"
 SETTLED = (
     "Undetermined dates were settled by imputation: each patient keeps one answer on all dates, with the share that is"
     " eligible of the undetermined on the last day."
@@ -119,6 +120,8 @@ def enrollment_of(
         counts = {name: _counts(found, level) for name, level in kinds.items()}
         notes += [BOUNDS] if undetermined else []
     plans = {name: _plan(protocol, one, target, goal, plan_file) for name, one in counts.items()}
+    if plan_file is not None and _alone(plan_file, protocol, plans):
+        plans = {PLANNED: next(iter(plans.values()))}
     rates = {
         name: per_month(_together([s["arrivals"] for s in one.values()]), max(s["months"] for s in one.values()))
         for name, one in counts.items()
@@ -153,6 +156,15 @@ def _plan(protocol, counts: Mapping[str, Mapping], target: int, goal: str, plan_
         return load_plan(plan_file, protocol, counts)
     sites = [Site(name if name != "all" else "this hospital", **one) for name, one in counts.items()]
     return plan_from_protocol(protocol, sites, target, goal=goal)
+
+
+def _alone(plan_file, protocol, plans: Mapping[str, Plan]) -> bool:
+    """Whether the plan file states all rates itself, so that what the registry saw changes nothing."""
+    try:
+        stated = load_plan(plan_file, protocol)
+    except FeasibilityError:
+        return False
+    return all(plan == stated for plan in plans.values())
 
 
 def _together(columns: list) -> list[int]:

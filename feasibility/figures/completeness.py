@@ -22,10 +22,7 @@ def plot_completeness(
     table = layout.need(completeness, ("known",), "plot_completeness").fillna(0)
     every = [c for c in table.columns if c not in ("known", NOT_ASKED)]
     reasons = [c for c in every if table[c].sum() > 0]
-    # By its place among all reasons, so that a page of several figures draws one reason alike.
-    looks = {
-        reason: {"linewidth": 0.6, **style.REASON_LOOKS[i % len(style.REASON_LOOKS)]} for i, reason in enumerate(every)
-    }
+    looks = {reason: {"linewidth": 0.6, **look} for reason, look in style.reason_looks(every).items()}
     total = table[["known", *reasons]].sum(axis=1)
     if NOT_ASKED in table and table[NOT_ASKED].sum() > 0:
         looks[NOT_ASKED] = {"linewidth": 0.6, "facecolor": "#ffffff", "edgecolor": style.RULE}

@@ -12,14 +12,19 @@ from matplotlib.figure import Figure
 from feasibility.figures import layout, style
 
 ACROSS = 4
-CELL = (150.0, 78.0)
+CELL = (150.0, 88.0)
 
 
-def plot_distributions(histograms: pd.DataFrame, usual: Mapping[str, tuple[float, float]] | None = None) -> list[Axes]:
+def plot_distributions(
+    histograms: pd.DataFrame,
+    usual: Mapping[str, tuple[float, float]] | None = None,
+    bounded: Mapping[str, int] | None = None,
+) -> list[Axes]:
     """Draw a small histogram per column; the shaded band is the usual range.
 
-    ``histograms`` has the columns column, left, right and n, as ``QualityReport.histograms()`` gives them. Returns one
-    Axes per column, on one figure.
+    ``histograms`` has the columns column, left, right and n, as ``QualityReport.histograms()`` gives them; a bin as
+    wide as 0 is a single value. ``bounded`` is how many values of a column are known only between bounds: not drawn,
+    written beside the name. Returns one Axes per column, on one figure.
     """
     layout.need(histograms, ("column", "left", "right", "n"), "plot_distributions")
     names = list(dict.fromkeys(histograms["column"]))
@@ -30,37 +35,47 @@ def plot_distributions(histograms: pd.DataFrame, usual: Mapping[str, tuple[float
     made = []
     for i, name in enumerate(names):
         x, y = i % ACROSS * CELL[0] + 6, height - (i // ACROSS + 1) * CELL[1] + 20
-        box = (x / width, y / height, (CELL[0] - 14) / width, (CELL[1] - 42) / height)
+        box = (x / width, y / height, (CELL[0] - 14) / width, (CELL[1] - 52) / height)
         ax = figure.add_axes(box, axes_class=layout.PictureAxes)
-        _one(ax, name, histograms[histograms["column"] == name], (usual or {}).get(name))
+        n = int((bounded or {}).get(name, 0))
+        _one(ax, name, histograms[histograms["column"] == name], (usual or {}).get(name), n)
         made.append(ax)
     return made
 
 
-def _one(ax: Axes, name: str, bins: pd.DataFrame, usual) -> None:
+def _one(ax: Axes, name: str, bins: pd.DataFrame, usual, n_bounded: int) -> None:
     low, high = float(bins["left"].min()), float(bins["right"].max())
-    pad = (high - low) * 0.02 or 0.5
+    single = low == high
+    # Around a single value the axis has no scale: a narrow bar in the middle, and the value below it.
+    pad = (abs(low) or 1.0) if single else (high - low) * 0.02
     ax.set_xlim(low - pad, high + pad)
     if usual is not None:
         left, right = max(usual[0], low - pad), min(usual[1], high + pad)
         if left < right:
             ax.axvspan(left, right, color="#eef3f7", zorder=0, linewidth=0)
     ax.bar(
-        bins["left"], bins["n"], width=bins["right"] - bins["left"], align="edge", facecolor=style.BLUE,
-        edgecolor=style.PAPER, linewidth=0.4, zorder=2,
+        bins["left"], bins["n"], width=0.12 * pad if single else bins["right"] - bins["left"],
+        align="center" if single else "edge", facecolor=style.BLUE, edgecolor=style.PAPER, linewidth=0.4, zorder=2,
     )  # fmt: skip
     ax.set_yticks([])
-    ax.set_xticks([low, high], [f"{low:,.4g}", f"{high:,.4g}"])
-    for label, side in zip(ax.get_xticklabels(), ("left", "right"), strict=True):
+    ticks, sides = ([low], ("center",)) if single else ([low, high], ("left", "right"))
+    ax.set_xticks(ticks, [f"{tick:,.4g}" for tick in ticks])
+    for label, side in zip(ax.get_xticklabels(), sides, strict=True):
         label.set(ha=side, fontproperties=style.font(size=style.SMALL), color=style.MUTED)
     ax.tick_params(length=0, pad=2)
     for side in ("top", "left", "right"):
         ax.spines[side].set_visible(False)
     ax.spines["bottom"].set_color(style.RULE)
     ax.set_title(
-        "\n".join(style.wrap(name, CELL[0] - 18, size=style.SMALL, lines=1)), loc="left", pad=3, parse_math=False,
-        fontproperties=style.font(size=style.SMALL, bold=True), color=style.INK,
+        "\n".join(style.wrap(name, CELL[0] - 18, size=style.SMALL, lines=1)), loc="left",
+        pad=13 if n_bounded else 3, parse_math=False, fontproperties=style.font(size=style.SMALL, bold=True),
+        color=style.INK,
     )  # fmt: skip
+    if n_bounded:
+        ax.text(
+            0, 3, f"{style.count(n_bounded)} between bounds", transform=layout.at(ax, 0, 1), ha="left", va="bottom",
+            color=style.MUTED, clip_on=False, parse_math=False, fontproperties=style.font(size=style.SMALL),
+        )  # fmt: skip
 
 
 def plot_known_by(share: pd.DataFrame, ax: Axes | None = None, *, title: str | None = None) -> Axes:

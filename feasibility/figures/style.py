@@ -48,7 +48,16 @@ REASON_LOOKS: tuple[dict, ...] = (
     {"facecolor": "#ecd3e2", "edgecolor": "#9a5c80", "hatch": "xxxxx"},
     {"facecolor": "#9aa3ac", "edgecolor": "#59636e"},
     {"facecolor": "#ffffff", "edgecolor": "#1c2126", "hatch": "-----"},
+    {"facecolor": "#d5d0ea", "edgecolor": "#5b4d94", "hatch": "\\\\\\\\\\"},
+    {"facecolor": "#ffffff", "edgecolor": "#b0601e", "hatch": "ooo"},
+    {"facecolor": "#4a525b", "edgecolor": "#1c2126"},
 )
+
+#: The reasons of the quality page, each with one of those looks whatever else its figure shows.
+REASONS: tuple[str, ...] = (
+    "missing", "not tested", "stale", "unit unknown", "date imprecise", "conflicting", "out of range", "date missing",
+    "unreadable", "after index", "not in file",
+)  # fmt: skip
 
 SIZE = 8.5
 SMALL = 7.5
@@ -238,6 +247,14 @@ def column_title(name: str) -> str:
 def look(name: str) -> dict:
     """Keyword arguments for bars that mean ``name``."""
     return {"linewidth": 0.6, **LOOKS[name]}
+
+
+def reason_looks(names) -> dict[str, dict]:
+    """A look per reason: always the same one for those of the quality page, the next free one for any other."""
+    own = {name: REASON_LOOKS[REASONS.index(name)] for name in names if name in REASONS}
+    free = [look for look in REASON_LOOKS if look not in own.values()] or list(REASON_LOOKS)
+    others = [name for name in names if name not in own]
+    return own | {name: free[i % len(free)] for i, name in enumerate(others)}
 
 
 def soften(patches) -> None:

@@ -32,11 +32,12 @@ def render_quality(quality: Any, *, source: str = "") -> str:
     }  # fmt: skip
     histograms = quality.histograms()
     usual = quality.usual_ranges()
+    bounded = quality.columns["n_bounded"].to_dict()
     names = list(dict.fromkeys(histograms["column"]))
     figures["distributions"] = [
         inline_svg(
-            plot_distributions(histograms[histograms["column"].isin(names[i : i + HISTOGRAMS])], usual)[0],
-            f"distributions{i}", "Small histograms of number columns with their usual ranges shaded.",
+            plot_distributions(histograms[histograms["column"].isin(names[i : i + HISTOGRAMS])], usual, bounded)[0],
+            f"distributions{i}", "Small histograms of exactly known values, their usual ranges shaded.",
         )
         for i in range(0, len(names), HISTOGRAMS)
     ]  # fmt: skip
@@ -62,13 +63,24 @@ def render_quality(quality: Any, *, source: str = "") -> str:
     events = quality.events.assign(says=quality.events["kind"].map(words.event))
     return environment().get_template("quality.html").render(
         quality=quality, source=source or quality.source, figures=figures,
-        columns=columns, full=list(full), n_synthetic=_synthetic(quality.cohort),
+        columns=columns, span=(quality.time_bins() or (None, ""))[1],
+        full=list(full), n_synthetic=_synthetic(quality.cohort),
         absent=[c for c in quality.columns.index if c not in quality.present and c != "synthetic"],
-        events=events.sort_values(["kind", "column"], kind="stable").to_dict("records"),
+        events=_once_each(events),
         ages=_ages(quality, ages), unknown=unknown.reset_index().to_dict("records"),
         unknown_reasons=[c for c in unknown if c not in ("unknown", "not applicable")],
         units=_units(quality.units), **_sites(quality.sites),
     )  # fmt: skip
+
+
+def _once_each(events: pd.DataFrame) -> list[dict]:
+    """The events by kind and column, those of one column and reason as one with their first lines."""
+    keys = ["kind", "column", "file_column", "reason", "says"]
+    rows = []
+    for values, part in events.groupby(keys, dropna=False, sort=False):
+        lines = sorted({line for some in part["rows"] if isinstance(some, list) for line in some})
+        rows.append(dict(zip(keys, values, strict=True)) | {"n": int(part["n"].sum()), "rows": lines})
+    return sorted(rows, key=lambda row: (str(row["kind"]), str(row["column"])))
 
 
 def _pieces(table: pd.DataFrame, name: str, plot, alt: str) -> list:
@@ -79,14 +91,13 @@ def _pieces(table: pd.DataFrame, name: str, plot, alt: str) -> list:
 
 
 def _by(quality) -> dict:
-    """Shares known by site and by month, of the patients to whom a column applies."""
+    """Shares known by site and by span of time, of the patients to whom a column applies."""
     found = {}
     if "site_id" in quality.present and quality.cohort["site_id"].nunique() > 1:
         found["by-site"] = _asked_only(quality, quality.cohort["site_id"].astype(object).fillna("unknown"))
-    over_time = quality.known_over_time()
-    if over_time.shape[1] > 1:
-        days = pd.Series(quality.cohort.index.get_level_values("index_date"))
-        found["over-time"] = _asked_only(quality, days.dt.strftime("%Y-%m").fillna("unknown"))
+    spans = quality.time_bins()
+    if spans is not None and spans[0].nunique() > 1:
+        found["over-time"] = _asked_only(quality, spans[0])
     return found
 
 

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from feasibility.cohort.made_up import marked
 from feasibility.errors import ReadError
 from feasibility.sources.extract import Extract, event
 
@@ -73,6 +74,7 @@ def fhir(
         progress("events", 0.8)
         names = _events(duck, set(counts), found.quality)
         _count(duck, counts, names, found.quality)
+        told = {"synthetic": True} if marked(path) or _all_are_tests(duck) else {}
         for kind in counts:
             duck.execute(f"DROP TABLE raw_{kind}")
         tables = {name: con.table(name) for name in names}
@@ -83,7 +85,7 @@ def fhir(
         leftover.unlink()
     weakref.finalize(con, shutil.rmtree, folder, True)
     progress("done", 1.0)
-    facts = {"resources": counts, "ignored_resources": dict(found.ignored)}
+    facts = {"resources": counts, "ignored_resources": dict(found.ignored)} | told
     return Extract(tables, f"FHIR {path.name}", found.quality, facts)
 
 
@@ -124,6 +126,13 @@ def _events(duck, have: set[str], quality: list[dict]) -> list[str]:
                 names.append(name)
         duck.execute("DROP VIEW obs_")
     return names
+
+
+def _all_are_tests(duck) -> bool:
+    """Whether every Patient is tagged as test data."""
+    tagged = "len(list_filter(meta.tag, t -> t.code = 'HTEST' AND t.system LIKE '%v3-ActReason')) > 0"
+    n, n_tagged = duck.execute(f"SELECT count(*), count(*) FILTER ({tagged}) FROM raw_Patient").fetchone()
+    return 0 < n == n_tagged
 
 
 def _count(duck, counts: dict[str, int], names: list[str], quality: list[dict]) -> None:

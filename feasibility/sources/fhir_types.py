@@ -35,7 +35,8 @@ _COMMON = {
 
 RESOURCES: dict[str, dict[str, str]] = {
     "Patient": {
-        "resourceType": "VARCHAR", "id": "VARCHAR", "meta": "STRUCT(lastUpdated VARCHAR)", "gender": "VARCHAR",
+        "resourceType": "VARCHAR", "id": "VARCHAR", "gender": "VARCHAR",
+        "meta": "STRUCT(lastUpdated VARCHAR, tag STRUCT(system VARCHAR, code VARCHAR)[])",
         "birthDate": "VARCHAR", "deceasedDateTime": "VARCHAR", "deceasedBoolean": "BOOLEAN",
         "address": "STRUCT(state VARCHAR, city VARCHAR)[]", "managingOrganization": _REF,
     },

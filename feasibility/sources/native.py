@@ -29,6 +29,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from feasibility.cohort.made_up import marked
 from feasibility.errors import ReadError, did_you_mean
 from feasibility.sources.drug_names import add_ingredients
 from feasibility.sources.events import LAST, MANDATORY, TABLES, EventTable
@@ -171,6 +172,8 @@ class _Reader:
             add_ingredients(self.con)
         self.progress("done", 1.0)
         tables = {name: self.ibis.table(name) for name in self.files}
+        if marked(self.folder):
+            self.facts["synthetic"] = True
         return Extract(tables, self.folder.name, self.quality, self.facts)
 
     def _table(self, table: EventTable, path: Path) -> None:

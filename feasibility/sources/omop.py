@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from feasibility.cohort.made_up import marked
 from feasibility.errors import ReadError
 from feasibility.sources.extract import Extract, event
 
@@ -90,7 +91,8 @@ def _open(source, settings: dict, progress) -> tuple:
         if path.is_dir():
             con, tables, quality, facts = load_folder(path, renamed, progress)
             tables = {t: lower_columns(table, f"{path.name}/{t}") for t, table in tables.items()}
-            return con, tables, quality, {"files": facts}, f"OMOP folder {path.name}"
+            told = {"synthetic": True} if marked(path) else {}
+            return con, tables, quality, {"files": facts} | told, f"OMOP folder {path.name}"
         if not path.exists():
             raise ReadError(f"There is no folder or file {str(path)!r}.")
         try:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import ibis
+
 from feasibility.errors import ReadError
+
+
+@ibis.udf.scalar.builtin
+def convert_to(text: str, encoding: str) -> bytes:
+    """PostgreSQL's own function: the bytes of a text."""
 
 
 def _columns(spec: str) -> dict[str, str]:
@@ -100,8 +107,6 @@ class Cdm:
 
     def table(self, name: str):
         """The table with every declared column, typed; a column the source lacks is NULL throughout."""
-        import ibis
-
         source = self.tables[name]
         columns = {}
         for column, dtype in CDM[name].items():
@@ -115,7 +120,12 @@ class Cdm:
         if CDM[name].get(key) != "int64" or (key in source.columns and name not in self.renumber):
             return result
         order = [key, *NEEDED[name], *(c for c in CDM[name] if c != key and c not in NEEDED[name])]
-        return result.mutate(**{key: ibis.row_number().over(order_by=[result[c] for c in order]).cast("int64") + 1})
+        numbered = ibis.row_number().over(order_by=[self.code_points(result[c]) for c in order])
+        return result.mutate(**{key: numbered.cast("int64") + 1})
+
+    def code_points(self, value):
+        """What to order by so that a text stands where its code points put it, whatever the database's collation."""
+        return convert_to(value, "UTF8") if self.con.name == "postgres" and value.type().is_string() else value
 
     def _typed(self, value, dtype: str, where: str):
         kind = value.type()

@@ -10,6 +10,7 @@ from feasibility.sources.omop_rows import choose, coded, fact_id, shape, with_na
 from feasibility.sources.vocabulary import answers, concept_texts, rows
 
 _SIGN = r"^\s*(<=|>=|≤|≥|<|>)"
+_NUMBER = r"^\s*[-+]?([0-9]{1,18}([.][0-9]{0,18})?|[.][0-9]{1,18})([eE][-+]?[0-9]{1,2})?\s*$"
 LOCAL = "feasibility:"
 
 
@@ -173,17 +174,17 @@ def local_events(cdm: Cdm, name: str):
     source = t.observation_source_value
     t = t.filter((source == prefix) | source.startswith(prefix + "."))
     word = t.observation_source_value
-    number = t.value_as_number.cast("string")
-    text = ibis.coalesce(t.value_as_string, number)
+    text = ibis.coalesce(t.value_as_string, _number_text(t.value_as_number))
     found = {}
     for column in spec:
         if column.name in ("pid", spec.date):
             continue
         here = word == f"{prefix}.{column.name}"
-        value = t.value_as_number if column.dtype in ("float64", "int64") else text
-        if column.dtype in ("float64", "int64") and cdm.con.name == "duckdb":
-            value = ibis.coalesce(t.value_as_number, t.value_as_string.try_cast("float64"))
-        found[column.name] = value.max(where=here)
+        value = text
+        if column.dtype in ("float64", "int64"):
+            value = ibis.coalesce(t.value_as_number, _text_number(t.value_as_string))
+        # Of several the last entered: which text is greatest depends on the database's collation.
+        found[column.name] = value.argmax(t.observation_id, where=here & value.notnull())
     grouped = t.group_by("person_id", "observation_event_id", "observation_date").aggregate(
         row_id=t.observation_id.min(), **found
     )
@@ -201,8 +202,22 @@ def local_events(cdm: Cdm, name: str):
             yes, no = value.lower().isin(["true", "1", "1.0"]), value.lower().isin(["false", "0", "0.0"])
             columns[column.name] = ibis.cases((yes, True), (no, False), else_=ibis.null("boolean"))
         else:
+            if column.dtype == "int64":  # beyond that a cast fails, or a number is not the one that was written
+                value = ibis.ifelse(value.abs() < 1e15, value, ibis.null("float64"))
             columns[column.name] = value.cast(column.dtype)
     return shape(grouped.select(**columns), name)
+
+
+def _text_number(text):
+    """The number a text is, NULL for any other text: no engine but DuckDB can try a cast."""
+    return ibis.ifelse(text.re_search(_NUMBER), text, ibis.null("string")).cast("float64")
+
+
+def _number_text(number):
+    """A number as text, a whole one without a decimal point: engines differ in how they write it."""
+    whole = (number.abs() < 1e15) & (number == number.round())
+    small = ibis.ifelse(whole, number, ibis.null("float64"))
+    return ibis.ifelse(whole, small.cast("int64").cast("string"), number.cast("string"))
 
 
 def _partial(text):

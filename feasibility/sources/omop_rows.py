@@ -141,7 +141,8 @@ def patients(cdm: Cdm):
     if "location" in cdm:
         place = cdm.table("location").select("location_id", region=lambda t: t.state)
         result = result.left_join(place, "location_id").drop("location_id_right")
-    numbered = result.mutate(pid=result.person_id, row_id=ibis.row_number().over(order_by=result.person_id))
+    number = ibis.row_number().over(order_by=cdm.code_points(result.person_id))
+    numbered = result.mutate(pid=result.person_id, row_id=number)
     return shape(numbered, "patients")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from feasibility.bounded import Range
 from feasibility.cohort.common import GENERAL, INF, OBSERVED, PER_LITRE, lab
-from feasibility.cohort.schema import BuildStep, CohortTable, Column, Fill
-from feasibility.trials.aml_history import build_history
+from feasibility.cohort.declared import BuildStep
+from feasibility.cohort.schema import CohortTable, Column, Fill
+from feasibility.trials.aml_antigen import SPECIMENS, build_antigen, build_subtype, gate_t_cells
+from feasibility.trials.aml_history import REMISSION, build_history
 from feasibility.trials.aml_transplant import build_transplant
 
-REMISSION = ("CR_MRDneg", "CR", "CRh", "CRi")
 RESPONSES = (*REMISSION, "MLFS", "PR", "NR", "PD")
 COURSES = "course counts are known once the patient has one row in the courses table"
 SPEC = "clinical specification, I1 and 9.5"
@@ -39,7 +40,6 @@ def _courses(name, doc):
 def _months(name, doc):
     return Column(name=name, dtype="Float64", unit="mo", hard=(0, INF), doc=doc, source=SPEC, absence="closed",
                   why="a patient known never to have relapsed has no such time: never", events="responses",
-                  settings={"remissions": "CR, CRh, CRi, CR without MRD"},
                   fills=(Fill(INF, lambda c: c["n_relapses"] == 0, "never relapsed", ("n_relapses",)),))  # fmt: skip
 
 
@@ -50,12 +50,12 @@ def _response(name, doc):
 
 T_CELLS = (
     lab("cd3_percent_of_lymphocytes", "CD3+ T cells as a share of lymphocytes.", unit="%", hard=(0, 100),
-         codelist="cd3_percent"),
+         codelist="cd3_percent", lower_is_worse=True),
     lab("pb_blast_percent", "Blasts in peripheral blood.", unit="%", hard=(0, 100), codelist="pb_blasts"),
     lab(
         "cd3_10e9_l", "CD3+ T lymphocytes, absolute.", unit="10*9/L", units=PER_LITRE, hard=(0, 50), soft=(0, 5),
-        codelist="cd3_absolute", settings={"derive_from_percent": True, "bound_by_lymphocytes": True,
-                                           "leukaemic_cd3_gate": "ignored"},
+        codelist="cd3_absolute", lower_is_worse=True,
+        settings={"derive_from_percent": True, "bound_by_lymphocytes": True, "leukaemic_cd3_gate": "ignored"},
         fills=(
             Fill(_cd3_from_percent, lambda c: (c["cd3_percent_of_lymphocytes"] >= 0) & _countable(c),
                  "lymphocytes times the CD3+ share of lymphocytes, as old as the older of both",
@@ -75,7 +75,7 @@ HISTORY = (
         doc="Disease by WHO/ICC or ICD-10; with AML and APL codes together, APL decides.", codelist="aml", source=SPEC,
     ),
     _count("n_relapses", "Relapses so far.", events="responses",
-           settings={"count_extramedullary_only": True, "count_molecular": False}),
+           settings={"count_extramedullary_only": True, "count_molecular": False, "remissions": REMISSION}),
     _courses("n_induction_courses", "Induction courses that were intensive, or venetoclax with hypomethylation."),
     _courses("n_induction_courses_intensive", "Intensive induction courses."),
     _courses("n_induction_courses_any", "Induction courses of any intensity."),
@@ -109,10 +109,10 @@ HISTORY = (
 
 ANTIGEN = (
     Column(name="ex02_positive", dtype="boolean", dated="days", events="flow",
-           doc="EX02 on leukaemic cells of any specimen, as the laboratory reports it.",
-           settings={"specimens": "blood, marrow or extramedullary"}),
+           doc="EX02 on leukaemic cells of any declared specimen, as the laboratory reports it.",
+           settings={"specimens": SPECIMENS}),
     Column(name="ex02_percent", dtype="Float64", unit="%", hard=(0, 100), events="flow",
-           doc="Share of leukaemic cells with EX02 on the surface, best specimen."),
+           doc="Share of leukaemic cells with EX02 on the surface, best specimen.", settings={"specimens": SPECIMENS}),
 )  # fmt: skip
 
 TRANSPLANT = (
@@ -147,15 +147,25 @@ TRANSPLANT = (
 )  # fmt: skip
 
 PLANNED_DRUGS = (
-    Column(name="severe_allergy", dtype="boolean", absence="closed", events="allergies",
+    Column(name="severe_allergy", dtype="boolean", absence="closed", events="allergies", statistic="severe_reaction",
            why="an allergy list that has any row, NKDA or 'reviewed' is complete", codelist="planned_drugs",
            doc="Severe reaction to a drug planned for the study (exact agents).", source="clinical specification, E6"),
     Column(name="severe_allergy_class", dtype="boolean", absence="closed", events="allergies",
+           statistic="severe_reaction", lists={"agents": "planned_drugs"},
            why="an allergy list that has any row, NKDA or 'reviewed' is complete", codelist="planned_drug_classes",
            doc="Severe reaction to a drug of the class of a planned one."),
 )  # fmt: skip
 
-STEPS = (BuildStep("history of the leukaemia", build_history), BuildStep("transplantation", build_transplant))
+STEPS = (
+    BuildStep("kind of leukaemia", build_subtype), BuildStep("T cells", gate_t_cells),
+    BuildStep("history of the leukaemia", build_history),
+    BuildStep("transplantation", build_transplant), BuildStep("antigen", build_antigen),
+)  # fmt: skip
+OWN_WORDS = (
+    "aml", "leuk", "白血病", "chemo", "化疗", "antiemetic", "emesis", "nausea", "止吐", "premed", "预处理", "condition",
+    "gvhd", "移植", "transplant", "hsct", "engraft", "transfusion", "输血", "differentiation",
+)  # fmt: skip
+"""Indications that are the leukaemia, its treatment or a transplantation: drugs given for them are ignored in E2."""
 
-AML_COLUMNS = GENERAL | CohortTable((*T_CELLS, *HISTORY, *ANTIGEN, *TRANSPLANT, *PLANNED_DRUGS), STEPS)
+AML_COLUMNS = GENERAL | CohortTable((*T_CELLS, *HISTORY, *ANTIGEN, *TRANSPLANT, *PLANNED_DRUGS), STEPS, OWN_WORDS)
 """The patient table of the AML trials."""

@@ -278,7 +278,6 @@ def _people(s: Source, rows: Rows) -> None:
         site_id=np.array(SITES, dtype=object)[s["site"]],
     )  # fmt: skip
     # What no table of the layout can say.
-    rows.note(everybody, "synthetic", "not in the layout", "may_be_unknown", "an extract does not say it")
     rows.note(
         np.isfinite(s.truth("viral_infection_controlled")), "viral_infection_controlled", "not in the layout",
         "may_be_unknown", "only as words in the text of the diagnosis",

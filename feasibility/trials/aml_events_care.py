@@ -152,9 +152,6 @@ def _transplants(s: Source, rows: Rows) -> None:
     rows.add("procedures", hsct, date=date, code=code, text="造血干细胞移植")
     stop = np.where(ongoing, s.index_date + 30, stopped)
     order(s, rows, ordered, "tacrolimus", date, stop, 1.0, "bid", "GVHD prophylaxis", ("L04AD02", "42316"))
-    auto = hsct & ~allo
-    rows.note(auto, "days_since_immunosuppressant", "not expressible", "may_be_unknown",
-              "the layout cannot say that none was ever given")  # fmt: skip
 
 
 def _reproduction(s: Source, rows: Rows) -> None:

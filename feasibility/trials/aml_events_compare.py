@@ -51,7 +51,9 @@ def _column(name, built, filled, truth, noted, excused: bool) -> pd.DataFrame:
     missing, blank, undefined = pd.isna(low), pd.isna(want_low), pd.isna(true)
     same = _equal(low, want_low) & _equal(high, want_high)
     holds = undefined | (_at_most(low, true) & _at_most(true, high))
-    allowed = excused | np.isin(outcome, ["contains", "bounds"]) | blank
+    # Bounds may be narrower than the ledger's, never wider: a format may know the day where another knows the month.
+    narrower = (outcome == "bounds") & _at_most(want_low, low) & _at_most(high, want_high)
+    allowed = excused | (outcome == "contains") | narrower | blank
     different = ~missing & ~same & ~(allowed & holds) & (outcome != "any")
     lost = missing & ~blank & ~np.isin(outcome, [*EXCUSED, "any"]) & (not excused)
     if excused and AML_COLUMNS[name].dtype == "string":

@@ -6,6 +6,8 @@ import numpy as np
 
 from feasibility.trials.aml_events import Rows, Source
 
+ANY_DOSE = 2000.0
+"""Prednisone equivalent that an order without a dose may reach: the hard range of the columns."""
 WINDOW = 28
 """Days before the index date over which steroid doses are averaged."""
 OTHER_DISEASE = ("rheumatoid arthritis", "systemic lupus erythematosus", "类风湿关节炎", "肾病综合征")
@@ -66,11 +68,18 @@ def _steroids(s: Source, rows: Rows) -> None:
     # Of the others whose steroids are not clear: an order without dose and without indication.
     vague = hidden & ~current & ~past
     blank = np.full(s.size, np.nan)
-    order(s, rows, vague, "dexamethasone", today - s.whole("vague steroid", 1, 6), today, blank, "qd", "",
-           ("H02AB02", "3264"))  # fmt: skip
-    for column in ("steroid_days", "steroid_days_ever", "steroid_mg_day_mean", "steroid_mg_day_current",
-                   "steroid_mg_day_max", "steroid_mg_day_max_ever"):  # fmt: skip
-        rows.note(hidden, column, "steroid", "contains", "an order without dose and indication")
+    few = s.whole("vague steroid", 1, 6)
+    order(s, rows, vague, "dexamethasone", today - few, today, blank, "qd", "", ("H02AB02", "3264"))
+    # Kleene: such an order may count or not, with any dose; it cannot make a long course of a short one.
+    longest = np.where(vague, few + 1, s["steroid_days_ever"].astype(int))
+    lately = np.select([vague, current], [few + 1, length], 0)
+    upper = {"steroid_days": lately, "steroid_days_ever": longest,
+             "steroid_mg_day_max_ever": np.where(longest >= WINDOW, ANY_DOSE, 0.0)}  # fmt: skip
+    for column in ("steroid_mg_day_mean", "steroid_mg_day_current", "steroid_mg_day_max"):
+        upper[column] = np.where(lately > 0, ANY_DOSE, 0.0)
+    for column, most in upper.items():
+        rows.note(hidden, column, "steroid", "bounds", "an order without dose and indication", np.zeros(s.size),
+                  most.astype(float))  # fmt: skip
     # Such an order may count as the immunosuppressant of a transplant recipient, too.
     rows.note(hidden & s["hsct"], "days_since_immunosuppressant", "steroid", "contains", "steroid without dose")
     rows.note(hidden & s["hsct"] & (current | past), "days_since_immunosuppressant", "steroid", "any",

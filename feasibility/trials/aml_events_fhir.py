@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from feasibility.cohort.made_up import TAG, mark
 from feasibility.trials.aml_events import Problems, RegistryEvents
 from feasibility.trials.aml_events_native import CANNOT as CANNOT_NATIVE
 from feasibility.trials.aml_events_native import LAYOUT, as_events, native_table
@@ -36,6 +37,7 @@ def write_fhir(registry: Registry | RegistryEvents, folder: str | Path, problems
     events = as_events(registry, problems)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    mark(folder)
     for name, resources in (
         ("Patient", _patients(events)),
         ("Encounter", _encounters(events)),
@@ -87,7 +89,7 @@ def _status(system: str, code: str) -> dict:
 def _patients(events: RegistryEvents) -> Iterator[dict]:
     for row in _rows(events, "patients"):
         yield {
-            "id": row["pid"], "gender": "male" if row["sex"] in ("M", "男") else "female",
+            "id": row["pid"], "meta": {"tag": [TAG]}, "gender": "male" if row["sex"] in ("M", "男") else "female",
             "birthDate": row["birth_date"], "address": [{"state": row["region"]}],
             "managingOrganization": {"reference": f"Organization/{row['site_id'].replace(' ', '-')}"},
         }  # fmt: skip
@@ -168,7 +170,9 @@ def _observation(row: dict, code: dict, date: str | None) -> dict:
 def _labs(events: RegistryEvents) -> Iterator[dict]:
     for row in _rows(events, "labs"):
         code = _coded(row["local_name"], (LOINC, row.get("loinc")), ("urn:lis", row["local_code"]))
-        resource = _observation(row, code, row["sample_datetime"]) | {"issued": row["report_datetime"]}
+        # An instant, which has a time and a zone; the registry knows the day.
+        issued = f"{row['report_datetime']}T00:00:00Z" if "report_datetime" in row else None
+        resource = _observation(row, code, row["sample_datetime"]) | ({"issued": issued} if issued else {})
         if "value_num" in row:
             quantity = {"value": row["value_num"]} | ({"unit": row["unit"]} if "unit" in row else {})
             quantity |= {"comparator": row["comparator"]} if "comparator" in row else {}

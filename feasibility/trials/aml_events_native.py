@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from feasibility.cohort.made_up import mark
 from feasibility.trials.aml_events import Problems, RegistryEvents, registry_events
 from feasibility.trials.aml_registry import Registry
 
@@ -44,8 +45,6 @@ BLURRED = {"diagnoses": "dx_date", "procedures": "date", "responses": "assess_da
 FLAGS = frozenset(("active", "controlled", "emd_flag", "menopause", "sterilised", "lactating", "course_no"))
 
 CANNOT: Mapping[str, str] = {
-    "synthetic": "no column says that a patient is made up",
-    "viral_infection_controlled": "in words, in the text of the diagnosis",
     "consolidation_failed": "a failure is recorded, its absence is not",
     "ex02_positive": "tested for the trial only",
     "ex02_percent": "tested for the trial only",
@@ -57,11 +56,13 @@ CANNOT: Mapping[str, str] = {
 def write_native(registry: Registry | RegistryEvents, folder: str | Path, problems: Problems | None = None):
     """Write one CSV file per subject; returns the ``RegistryEvents`` with the ledger and the counts of each problem.
 
-    UTF-8, ISO dates, a month where only the month is known, blank where nothing is recorded.
+    SYNTHETIC.txt says that nobody in them is a patient. UTF-8, ISO dates, a month where only the month is known, blank
+    where nothing is recorded.
     """
     events = as_events(registry, problems)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    mark(folder)
     for name, columns in LAYOUT.items():
         write_table(folder / f"{name}.csv", native_table(events, name), columns)
     return events

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from feasibility.cohort.codelists import contains, load
+from feasibility.cohort.made_up import mark
 from feasibility.trials.aml_events import Problems, RegistryEvents
 from feasibility.trials.aml_events_labs import TESTS
 from feasibility.trials.aml_events_native import CANNOT as CANNOT_NATIVE
@@ -54,6 +55,7 @@ def write_omop(registry: Registry | RegistryEvents, folder: str | Path, problems
     events = as_events(registry, problems)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    mark(folder)
     concepts = _Concepts()
     tables = _people(events)
     for step in (_conditions, _drugs, _measurements, _procedures):

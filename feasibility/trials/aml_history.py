@@ -7,11 +7,14 @@ import pandas as pd
 
 from feasibility.cohort import windows
 from feasibility.cohort.event_rows import STALE, Rows, each
+from feasibility.cohort.once import dated_events
 from feasibility.cohort.parse import MISSING
 from feasibility.cohort.words import fold
+from feasibility.errors import CohortError, did_you_mean
 from feasibility.trials.aml_courses import count_courses, last_relapse, phase_of, read_courses
 
 REMISSION = ("CR_MRDneg", "CR", "CRh", "CRi")
+SITES = ("all including CNS", "non_cns")
 RANKED = (*REMISSION, "MLFS", "PR", "NR", "PD")
 _SPELLINGS = {
     "cr_mrd-": "CR_MRDneg", "cr_mrdneg": "CR_MRDneg", "cr_mrd_neg": "CR_MRDneg", "crmrd-": "CR_MRDneg", "cr": "CR",
@@ -66,11 +69,21 @@ def _responses(rows: Rows) -> pd.DataFrame | None:
     signs = (events["blasts"] >= 5) | (events["lesion"] if count_lesions else False) | (events["response"] == "relapse")
     if rows.setting("n_relapses", "count_molecular", False):
         signs |= each(events["mrd"], lambda t: _MRD.get(fold(t), False), False).astype(bool)
-    events["remission"] = events["response"].isin(REMISSION)
+    events["remission"] = events["response"].isin(_remissions(rows))
     events["relapse_sign"] = signs & ~events["remission"]
     # Progression without a blast count is no proof of a relapse, and no proof against one.
     events["doubt"] = (events["response"] == "PD") & ~events["relapse_sign"] & events["blasts"].isna()
     return events
+
+
+def _remissions(rows: Rows) -> tuple[str, ...]:
+    """The responses that count as a remission, by the run's setting."""
+    stated = rows.setting("n_relapses", "remissions", REMISSION)
+    stated = tuple(w.strip() for w in stated.split(",")) if isinstance(stated, str) else tuple(stated)
+    for one in stated:
+        if one not in RANKED:
+            raise CohortError(f"Setting n_relapses.remissions: {one!r} is no response.{did_you_mean(one, RANKED)}")
+    return stated
 
 
 def _placed(rows: Rows, events: pd.DataFrame) -> pd.DataFrame:
@@ -153,11 +166,30 @@ def _extramedullary(rows: Rows, events: pd.DataFrame) -> None:
     active[at] = final["lesion"].to_numpy()
     low[at] = windows.days_since(final["last"].to_numpy(), rows.index[at])
     high[at] = windows.days_since(final["first"].to_numpy(), rows.index[at])
+    if rows.setting("em_active", "nodes_liver_spleen", False):
+        _enlarged(rows, active, low, high)
     stale = low > rows.setting("em_active", "window_days", 180)
-    unknown = np.isnan(low) | stale
+    sites = rows.setting("em_active", "sites", SITES[0])
+    if sites not in SITES:
+        raise CohortError(f"Setting em_active.sites: {sites!r} is not one of {', '.join(SITES)}.")
+    # No table says where a lesion is: whether it is one outside the central nervous system is not known.
+    elsewhere = active if sites == "non_cns" else np.zeros(rows.n, dtype=bool)
+    unknown = np.isnan(low) | stale | elsewhere
     status = np.where(stale, STALE, MISSING)
     rows.put_plain("em_active", active, unknown, status)
     rows.put("days_since_em_active", np.where(unknown, np.nan, low), np.where(unknown, np.nan, high), status)
+
+
+def _enlarged(rows: Rows, active: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    """Count a coded enlargement of nodes, liver or spleen as a lesion, from the day it was coded."""
+    events = dated_events(rows, "diagnoses", {"enlarged": ["enlarged_nodes_liver_spleen"]})
+    if events is None:
+        return
+    final = events[events["open"] == 0].groupby("row").tail(1)
+    at = final["row"].to_numpy().astype("int64")
+    days = [windows.days_since(final[end].to_numpy(), rows.index[at]) for end in ("last", "first")]
+    newer = ~(low[at] < days[0]) & ~active[at]
+    active[at[newer]], low[at[newer]], high[at[newer]] = True, days[0][newer], days[1][newer]
 
 
 def _best(rows: Rows, events: pd.DataFrame, adrift: pd.DataFrame, relapses: pd.DataFrame) -> None:

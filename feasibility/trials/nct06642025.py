@@ -563,6 +563,15 @@ def synthetic(n: int, **settings):
     return synthetic_registry(n, **settings)
 
 
+def synthetic_events(registry, folder, layout: str = "native"):
+    """The same registry as a hospital would hold it: dated events in a folder; see ``aml_events``."""
+    from feasibility.trials import aml_events_fhir, aml_events_native, aml_events_omop
+
+    write = {"native": aml_events_native.write_native, "omop": aml_events_omop.write_omop,
+             "fhir": aml_events_fhir.write_fhir}  # fmt: skip
+    return write[layout](registry, folder)
+
+
 protocol = Protocol(
     id="NCT06642025",
     title="EX02 CAR-T Cells for Relapsed and Refractory Acute Myeloid Leukemia",

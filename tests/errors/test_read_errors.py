@@ -204,7 +204,7 @@ def test_excel_sheets(tmp_path):
 
 def test_writing_what_cannot_be_read_back(tmp_path):
     cohort = as_cohort(pd.DataFrame({"patient_id": ["A"], "site_id": ["Ward 3"]}), AML_COLUMNS)
-    with pytest.raises(CohortError, match=r"\.csv, \.tsv or \.parquet"):
+    with pytest.raises(CohortError, match=r"\.csv, \.tsv, \.parquet or \.arrow"):
         write_cohort(cohort, tmp_path / "c.json")
     with pytest.raises(CohortError, match="needs a cohort"):
         write_cohort(cohort.reset_index(), tmp_path / "c.csv")

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from feasibility.errors import FeasibilityError
+from feasibility.figures import style
 from feasibility.figures.completeness import plot_completeness
 from feasibility.figures.distributions import plot_distributions, plot_known_by
 
@@ -28,6 +29,16 @@ def test_a_histogram_per_column_with_bars_as_high_as_the_counts():
     assert axes[0].figure is axes[1].figure
 
 
+def test_a_single_value_is_one_bar_at_that_value():
+    table = pd.DataFrame({"column": ["ecog"], "left": [2.0], "right": [2.0], "n": [40]})
+    (ax,) = plot_distributions(table, bounded={"ecog": 1200})
+    (bar,) = ax.containers[0].patches
+    assert bar.get_x() + bar.get_width() / 2 == pytest.approx(2.0)
+    assert 0 < bar.get_width() < (ax.get_xlim()[1] - ax.get_xlim()[0]) / 4
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["2"]
+    assert [t.get_text() for t in ax.texts] == ["1,200 between bounds"]
+
+
 def test_a_cell_per_column_and_site_with_its_number():
     share = pd.DataFrame({"A": [1.0, 0.25], "B": [0.5, 0.0]}, index=["ecog", "sex"])
     ax = plot_known_by(share)
@@ -46,6 +57,20 @@ def test_a_reason_looks_alike_in_every_part_of_a_table():
         return bars.patches[0].get_facecolor(), bars.patches[0].get_hatch()
 
     assert look(table) == look(table.tail(1)) == look(table.head(1))
+
+
+def test_a_reason_looks_alike_whatever_other_reasons_a_figure_has():
+    def looks(*reasons):
+        ax = plot_completeness(pd.DataFrame({"known": [5]} | {r: [1] for r in reasons}, index=["ecog"]))
+        bars = {c.get_label(): c.patches[0] for c in ax.containers}
+        return {r: (bars[r].get_facecolor(), bars[r].get_hatch()) for r in reasons}
+
+    every = looks(*style.REASONS)
+    assert len(set(every.values())) == len(style.REASONS)
+    for some in (("stale",), ("conflicting", "stale", "missing"), ("not in file", "another reason", "unit unknown")):
+        found = looks(*some)
+        assert {r: found[r] for r in some if r in every} == {r: every[r] for r in some if r in every}
+        assert len(set(found.values())) == len(some)
 
 
 @pytest.mark.parametrize("draw", [plot_distributions, plot_known_by])

@@ -4,11 +4,15 @@ import csv
 import datetime as dt
 import random
 
+import numpy as np
 import pytest
 from pandas.testing import assert_frame_equal
 
+from feasibility.cohort import codelists, window_events
 from feasibility.cohort.build import build_cohort
+from feasibility.cohort.event_rows import Rows
 from feasibility.cohort.index_dates import as_of, monthly
+from feasibility.sources.events import TABLES
 from feasibility.sources.native import read_extract
 from feasibility.trials.aml import AML_COLUMNS
 from feasibility.trials.aml_events_native import LAYOUT, write_native
@@ -47,34 +51,103 @@ def changed(folder, target, change):
 def extract_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extract") / "full"
     write_native(synthetic_registry(300, seed=11), folder)
-    _invent_later_events(folder)
+    (folder / "SYNTHETIC.txt").unlink()  # a copy of the tables does not carry it
+    rng = random.Random(3)
+    _invent_events(folder, lambda: INDEX + dt.timedelta(days=rng.randint(1, 200)))
     return folder
 
 
-def _invent_later_events(folder):
-    """One event of every table after the index date, for every fourth patient, as extreme as possible."""
-    rng = random.Random(3)
-    ids = [f"P{i:07d}" for i in range(1, 301, 4)]
+WITHOUT_EVENTS = {"synthetic", "site_id", "age_years", "age_exact_years", "sex"}
+"""Columns that no dated event goes into."""
+
+
+def test_every_table_and_column_has_something_to_leak(extract_folder, whole, tmp_path):
+    """The invented events matter: before the index date they change every column that is made from events."""
+    assert set(extreme_lines()) == set(LAYOUT) == set(TABLES) - {"observed"}
+    for name in set(LAYOUT) - {"patients"}:
+        with (extract_folder / f"{name}.csv").open(encoding="utf-8", newline="") as source:
+            header, *rows = list(csv.reader(source))
+        assert any(later(row[header.index(WHEN.get(name, "date"))]) for row in rows), name
+    earlier = changed(extract_folder, tmp_path / "earlier", lambda *_: [])
+    _invent_events(earlier, lambda: INDEX - dt.timedelta(days=2))
+    other = cohort(earlier)
+    same = {name for name in AML_COLUMNS if whole[name].equals(other[name])}
+    assert same == WITHOUT_EVENTS
+
+
+@pytest.mark.parametrize("leak", ["events", "laboratory"])
+def test_a_planted_leak_is_found(extract_folder, whole, tmp_path, monkeypatch, leak):
+    def looking_ahead(function):
+        def run(rows, *args, **more):
+            if leak == "events" and args[1] != "dx_date":
+                return function(rows, *args, **more)
+            ahead = rows.index + np.timedelta64(100, "D")
+            other = Rows(rows.extract, rows.ids, ahead, rows.columns, rows.settings, rows.folders)
+            try:
+                return function(other, *args, **more)
+            finally:
+                other.close()
+
+        return run
+
+    if leak == "events":
+        monkeypatch.setattr(Rows, "fetch", looking_ahead(Rows.fetch))
+    else:
+        monkeypatch.setattr(window_events, "picks", looking_ahead(window_events.picks))
+    assert not whole.equals(cohort(extract_folder))
+
+
+def _one_of(column, system):
+    """A code of the column's list in that system, or a local name."""
+    found = codelists.matches(column.codelist)
+    exact, prefixes = found.get(system, ((), ()))
+    code = next(iter(exact + prefixes), "")
+    return code, next(iter(found.get("local", (("",), ()))[0]), "") if not code else ""
+
+
+def extreme_lines():
+    """Lines of every table, as extreme as possible, with {d} for the day: each declared column has its event."""
     lines = {
-        "diagnoses": "{d},C92.4,acute promyelocytic leukaemia,primary,confirmed",
-        "labs": "{d},,,,718-7,,20,,g/L,,,,",
-        "medications": "{d},,H02AB07,,prednisone,100,mg,qd,po,0,asthma,ordered",
-        "procedures": "{d},36.10,bypass",
-        "courses": "99,induction,{d},,intensive",
-        "responses": "{d},99,salvage,DA,CR,1,negative,1",
-        "transplants": "{d},allogeneic,sibling,Flu/Bu,ongoing,IV,severe,active,{d}",
-        "echo": "{d},20,echo",
-        "performance": "{d},ECOG,4",
-        "infections": "{d},1,severe,0",
-        "allergies": "{d},fludarabine,severe,active",
-        "repro": "{d},1,1,1",
-        "transfusions": "{d},red cells",
-    }
-    for name, line in lines.items():
+        "patients": [],
+        "diagnoses": ["{d},C92.4,acute promyelocytic leukaemia,primary,confirmed", "{d},B18.1,hepatitis B controlled,,",
+                      "{d},I42.0,severe,,", "{d},R55,unexplained,,", "{d},O92.1,,,", "{d},A41.9,,,"],
+        "labs": [], "procedures": ["{d},36.10,bypass", "{d},41.05,transplant"],
+        "medications": ["{d},,H02AB07,,prednisone,100,mg,qd,po,0,asthma,ordered",
+                        "{d},2026-06-01,H02AB07,,prednisone,100,mg,qd,po,0,asthma,ordered",
+                        "{d},,L04AD02,,tacrolimus,2,mg,bid,po,0,lupus,ordered",
+                        "{d},{d},J01DH02,,meropenem,1,g,q8h,iv,0,sepsis,ordered"],
+        "courses": [f"99,{phase},{{d}},,intensive" for phase in ("induction", "consolidation", "salvage")],
+        "responses": ["{d},98,induction,DA,CR_MRDneg,1,negative,0", "{d},98,salvage,DA,CR_MRDneg,1,negative,0",
+                      "{d},99,consolidation,DA,relapse,90,positive,1"],
+        "transplants": ["{d},allogeneic,sibling,Flu/Bu,ongoing,IV,severe,active,{d}"],
+        "echo": ["{d},6,echo"], "performance": ["{d},ECOG,4", "{d},NYHA,IV"], "infections": ["{d},1,severe,0"],
+        "allergies": ["{d},fludarabine,severe,active", "{d},chlorpromazine,severe,active"],
+        "flow": ["EX02,0,blood,{d}"], "repro": ["{d},1,1,1"], "transfusions": ["{d},red cells", "{d},platelets"],
+    }  # fmt: skip
+    for column in AML_COLUMNS.columns:
+        if "labs" in column.tables and column.codelist:
+            loinc, local = _one_of(column, "loinc")
+            number = column.statistic == "latest"
+            low = (column.measured or column).hard[0] if number and (column.measured or column).hard else 0
+            unit = ((column.measured.unit if column.measured else "") or column.unit) if number else ""
+            value = f",{low + 0.5},,{unit},,{low + 0.5}" if number else "positive,,,,,"
+            lines["labs"].append(f"{{d}},{{d}},,{local},{loinc},{value},,")
+        if column.statistic == "ever":
+            lines["diagnoses"].append(f"{{d}},{_one_of(column, 'icd10')[0]},,,confirmed")
+        if column.statistic == "months_since" and "diagnoses" == column.tables[0]:
+            text = "" if column.words is None else "sustained, unexplained"
+            lines["diagnoses"].append(f'{{d}},{_one_of(column, "icd10")[0]},"{text}",,confirmed')
+    return lines
+
+
+def _invent_events(folder, day):
+    """The extreme lines for every fourth patient, on the days that ``day`` gives."""
+    ids = [f"P{i:07d}" for i in range(1, 301, 4)]
+    for name, lines in extreme_lines().items():
         with (folder / f"{name}.csv").open("a", encoding="utf-8") as out:
             for pid in ids:
-                day = INDEX + dt.timedelta(days=rng.randint(1, 200))
-                out.write(pid + "," + line.format(d=day.isoformat()) + "\n")
+                for line in lines:
+                    out.write(pid + "," + line.format(d=day().isoformat()) + "\n")
 
 
 def cohort(folder, index=None):

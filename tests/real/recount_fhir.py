@@ -70,12 +70,20 @@ def read(folder: Path, index=None) -> tuple[rc.Facts, list]:
 
 
 def orders(facts: rc.Facts, everything: list, *words: str) -> dict:
-    """(start, index date) of every request by patient whose product's name contains a word and is no cream."""
+    """(start, stop) of every request by patient whose product's name contains a word and is no cream.
+
+    The stop is the last day of a supply in days without repeats, else the index date.
+    """
     result: dict = {}
     for item in everything:
         if item["resourceType"] == "MedicationRequest" and of(item) in facts.index:
             name = item["medicationCodeableConcept"]["coding"][0]["display"].lower()
             if any(w in name for w in words) and "topical" not in name:
-                span = rc.day(item["authoredOn"]), facts.index[of(item)]
-                result.setdefault(of(item), []).append(span)
+                start, stop = rc.day(item["authoredOn"]), facts.index[of(item)]
+                dispense = item.get("dispenseRequest", {})
+                if "expectedSupplyDuration" in dispense and not dispense.get("numberOfRepeatsAllowed"):
+                    assert dispense["expectedSupplyDuration"]["code"] == "d"
+                    days = int(dispense["expectedSupplyDuration"]["value"])
+                    stop = min(stop, start + dt.timedelta(days=days - 1))
+                result.setdefault(of(item), []).append((start, stop))
     return result

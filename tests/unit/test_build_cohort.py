@@ -1,12 +1,16 @@
 """From small literal events to cells: windows, ties, units, silence, index dates and the reasons of unknown cells."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from feasibility.cohort.build import build_cohort
 from feasibility.cohort.index_dates import after_event, as_of, at_changes, monthly
+from feasibility.enrollment.dated import screen_dates
 from feasibility.errors import CohortError
+from feasibility.protocol.loading import load_trial
 from feasibility.sources.native import read_extract
 from feasibility.trials.aml import AML_COLUMNS
 
@@ -200,11 +204,83 @@ def test_after_event_gives_each_patient_a_date_of_their_own(tmp_path):
     assert [(p, str(d.date())) for p, d in cohort.index] == [("P1", "2025-03-17")]
 
 
-def test_at_changes_has_the_events_and_the_days_after_their_windows(tmp_path):
+@pytest.mark.parametrize(("name", "specimen", "value"), [
+    ("HGB", "arterial blood", 120), ("HGB", "动脉血", 120), ("血红蛋白", "Blutgasanalyse", 120), ("HGB", "BGA", 120),
+    ("动脉血气 血红蛋白", "", 120), ("HGB", "", 55), ("HGB", "venous blood", 55), ("HGB", "blood bgaX", 55),
+])  # fmt: skip
+def test_haemoglobin_of_a_blood_gas_is_no_blood_count(tmp_path, name, specimen, value):
+    labs = [lab("HGB", "718-7", "120", "g/L"), lab(name, "718-7", "55", "g/L").removesuffix(",") + f",{specimen}"]
+    cohort = built(tmp_path, labs=labs)
+    assert cell(cohort, "hemoglobin_g_l") == value  # the lower of one day counts, where both are blood counts
+    aside = [e["n"] for e in cohort.attrs["feasibility"]["events"] if "blood gas" in e["reason"]]
+    assert aside == ([1] if value == 120 else [])
+
+
+def test_a_blood_gas_alone_is_no_haemoglobin_and_other_tests_keep_their_specimen(tmp_path):
+    labs = [lab("HGB", "718-7", "55", "g/L"), lab("", "2160-0", "80", "umol/L")]
+    cohort = built(tmp_path, labs=[line.removesuffix(",") + ",arterial" for line in labs])
+    assert cell(cohort, "hemoglobin_g_l") is None
+    assert cell(cohort, "creatinine_umol_l") == 80
+
+
+def test_at_changes_has_the_events_and_the_days_about_the_end_of_their_windows(tmp_path):
     extract = read_extract(write(tmp_path, labs=[lab("", "718-7", "85", "g/L", "2025-06-03")]))
     rule = at_changes("2025-06-01", "2025-06-30", days=(14,), months=())
     _, days, _ = rule.pairs(extract)
-    assert [str(d) for d in days] == ["2025-06-01", "2025-06-03", "2025-06-18", "2025-06-25"]
+    assert [d.item().day for d in days] == [1, 3, 16, 17, 18, 25]  # on 25 June P1 was seen
+    usual = at_changes("2025-06-01", "2025-06-30").pairs(extract)[1]  # a result is only looked back for
+    assert [d.item().day for d in usual] == [1, 3, 11, 18, 25]
+
+
+def test_at_changes_counts_from_the_end_of_a_treatment_too(tmp_path):
+    order = "P1,2025-04-09,2025-05-30,H02AB07,,prednisone,10,mg,qd,po,,asthma,ordered"
+    extract = read_extract(write(tmp_path, medications=[order]))
+    days = at_changes("2025-04-01", "2025-06-30", days=(28,), months=()).pairs(extract)[1]
+    # On 6 May it is given for the 28th day; from 27 June it ended 28 days ago, on 28 June longer ago than that.
+    assert [str(d)[5:] for d in days] == ["04-01", "04-09", "04-10", "05-06", "05-07", "05-08", "05-30", "05-31",
+                                          "06-25", "06-26", "06-27", "06-28"]  # fmt: skip
+
+
+def test_months_back_from_a_longer_month_reach_the_end_of_a_shorter_one(tmp_path):
+    """From 31 August six calendar months back are 28 February: only on 1 September is the event out of reach."""
+    extract = read_extract(write(tmp_path, procedures=["P1,2025-02-28,33533,bypass"]))
+    days = at_changes("2025-08-01", "2025-10-01", days=(), months=(6,)).pairs(extract)[1]
+    assert [str(d)[5:] for d in days] == ["08-01", "08-28", "08-29", "08-31", "09-01"]
+
+
+def test_the_columns_windows_join_the_usual_ones_and_the_settings_count(tmp_path):
+    rule = at_changes("2025-01-01", "2025-06-30")
+    usual = rule.for_columns(AML_COLUMNS).stated["windows"]
+    assert {90, 180, 365} <= set(usual["labs"]["days"])
+    assert {6, 12} <= set(usual["labs"]["months"])
+    other = rule.for_columns(AML_COLUMNS, {"ecog.window_days": 33}).stated["windows"]
+    assert 33 in other["performance"]["days"]
+    assert 33 not in usual["performance"]["days"]
+    given = at_changes("2025-01-01", "2025-06-30", days=(5,), months=()).for_columns(AML_COLUMNS)
+    assert {tuple(w["days"]) for w in given.stated["windows"].values()} == {(5,)}
+    assert as_of(INDEX).for_columns(AML_COLUMNS) == as_of(INDEX)
+
+
+def test_who_is_born_after_the_index_date_has_no_row(tmp_path):
+    patients = ["P1,1980-01-01,M,,,", "P2,2025-07-01,F,,,", "P3,2025,F,,,", "P4,,F,,,"]
+    cohort = build_cohort(read_extract(write(tmp_path, patients=patients)), as_of("2025-06-30"), AML_COLUMNS)
+    assert list(cohort.index.get_level_values("patient_id")) == ["P1", "P3", "P4"]
+    events = cohort.attrs["feasibility"]["events"]
+    assert [(e["reason"], e["n"]) for e in events if e["kind"] == "left_out"] == [("born after the index date", 1)]
+    assert not [e for e in events if e["reason"] == "impossible date of birth"]
+    every = monthly("2025-06-30", "2025-08-30", observed_months=None).pairs(
+        read_extract(write(tmp_path, patients=patients[1:2]))
+    )
+    assert ([str(d) for d in every[1]], every[2]["born after the index date"]) == (["2025-07-30", "2025-08-30"], 1)
+
+
+def test_the_cohort_keeps_what_its_rule_states(tmp_path):
+    rule = at_changes("2025-04-01", "2025-06-30", days=(14, 200), months=())
+    cohort = build_cohort(read_extract(write(tmp_path, labs=[lab()])), rule, AML_COLUMNS)
+    stated = cohort.attrs["feasibility"]["index_stated"]
+    assert (stated["start"], stated["end"], stated["alive"]) == ("2025-04-01", "2025-06-30", True)
+    assert stated["windows"]["labs"]["days"] == [14, 200]
+    json.dumps(stated)
 
 
 def test_an_index_before_its_event_is_refused():
@@ -220,3 +296,19 @@ def test_progress_ends_at_one(tmp_path):
     assert seen[0] == 0.0
     assert seen[-1] == 1.0
     assert seen == sorted(seen)
+
+
+def test_dated_screening_needs_no_rule_beside_the_cohort(tmp_path):
+    rule = at_changes("2025-04-01", "2025-06-30", days=(14, 200), months=(6,))
+    cohort = build_cohort(read_extract(write(tmp_path, labs=[lab()])), rule, AML_COLUMNS)
+    protocol = load_trial("NCT06642025")
+    kept = cohort[cohort.index.get_level_values("index_date") > "2025-05-01"]  # not even the first day is there
+    for dated in (screen_dates(cohort, protocol), screen_dates(cohort, protocol, rule), screen_dates(kept, protocol)):
+        assert (str(dated.start), str(dated.end), dated.lookback_days) == ("2025-04-01", "2025-06-30", 200)
+    usual = build_cohort(read_extract(write(tmp_path / "usual")), at_changes("2025-04-01", "2025-06-30"), AML_COLUMNS)
+    assert screen_dates(usual, protocol).lookback_days == 372
+    months = build_cohort(
+        read_extract(write(tmp_path / "months")), monthly("2025-04-01", "2025-06-30", observed_months=None), AML_COLUMNS
+    )
+    dated = screen_dates(months, protocol)
+    assert (dated.policy, str(dated.end), dated.lookback_days) == ("monthly", "2025-06-30", None)

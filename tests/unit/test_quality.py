@@ -71,11 +71,16 @@ def test_over_time_by_month_of_the_index_date(cohort):
     assert table.loc["sex"].tolist() == [1.0, 0.5]
 
 
-def test_histograms_count_every_finite_value(cohort):
+def test_histograms_count_every_value_known_exactly(cohort):
     found = fz.quality_report(cohort, COLUMNS)
     bins = found.histograms()
     for name, part in bins.groupby("column"):
-        assert part.n.sum() == found.columns.loc[name, "n_known"] - found.columns.loc[name, "n_never"]
+        row = found.columns.loc[name]
+        assert part.n.sum() == row["n_known"] - row["n_never"] - row["n_bounded"]
+    # "9" g/dL is one value; "<8" lies between bounds and has no place of its own.
+    hb = bins[bins["column"] == "hemoglobin_g_l"]
+    assert hb[["left", "right", "n"]].to_numpy().tolist() == [[90.0, 90.0, 1]]
+    assert found.columns.loc["hemoglobin_g_l", ["minimum", "median", "maximum"]].tolist() == [90.0, 90.0, 90.0]
 
 
 def test_the_page_is_self_contained_and_the_same_twice(cohort):

@@ -70,7 +70,7 @@ def test_native_columns_are_those_of_the_specification(written, name):
 
 
 def test_native_folder_holds_the_layout_and_nothing_else(written):
-    assert {p.name for p in (written[0] / "native").iterdir()} == {f"{name}.csv" for name in LAYOUT}
+    assert {p.name for p in (written[0] / "native").iterdir()} == {*(f"{name}.csv" for name in LAYOUT), "SYNTHETIC.txt"}
     assert set(LAYOUT) == set(SPECIFIED)
 
 

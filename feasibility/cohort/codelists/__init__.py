@@ -102,6 +102,30 @@ def contains(name: str, system: str, code: str, extra_folders: Iterable[str | os
     return code in {normal(system, k) for k in exact} or any(code.startswith(normal(system, p)) for p in prefixes)
 
 
+def listed(system: str, code: str, extra_folders: Iterable[str | os.PathLike] = ()) -> bool:
+    """Whether a code is on any list at all.
+
+    >>> listed("loinc", "718-7"), listed("loinc", "99999-9")
+    (True, False)
+    """
+    folders = _folders(extra_folders)
+    exact, prefixes = _everything(system, folders, tuple(_stamps(folders)))
+    code = normal(system, code)
+    return code in exact or code.startswith(prefixes)
+
+
+def _stamps(folders: tuple[Path, ...]) -> Iterable[tuple[str, int]]:
+    """The files of the folders and when they changed: what is kept of them must not outlive a change."""
+    return ((str(file), file.stat().st_mtime_ns) for place in folders for file in sorted(place.glob("*.csv")))
+
+
+@functools.lru_cache(maxsize=64)
+def _everything(system: str, folders: tuple[Path, ...], stamps: tuple) -> tuple[frozenset[str], tuple[str, ...]]:
+    codes = [row[1] for name in names(folders) for row in _rows(name, folders) if row[0] == system]
+    exact = frozenset(normal(system, c) for c in codes if not c.endswith("*"))
+    return exact, tuple(normal(system, c[:-1]) for c in codes if c.endswith("*"))
+
+
 def normal(system: str, code: str) -> str:
     """A code as it is compared: dots of ICD codes are optional, local names lose case, width and spaces.
 

@@ -72,7 +72,8 @@ def build_cohort(
     index = index.for_columns(columns, in_force)
     ids, days, left_out = index.pairs(extract)
     if not len(ids):
-        raise CohortError(f"{extract.source}: no patient has an index date by {index.policy} ({dict(index.stated)}).")
+        why = "".join(f"; {n:,} {reason}" for reason, n in left_out.items() if n)
+        raise CohortError(f"{extract.source}: nobody is left to screen by {index}{why}.")
     rows = Rows(extract, ids, days, columns, in_force, codelists)
     for reason, n in left_out.items():
         rows.note("", "left_out", reason, n)

@@ -54,6 +54,11 @@ def open_table(path: str | Path, options: FileOptions, wanted: Wanted, progress=
             return _excel(path, options, wanted)
         if kind in STATISTICS:
             return _statistics(path, STATISTICS[kind], options, wanted)
+    if path.is_dir():
+        raise ReadError(
+            f"{path.name} is a folder; a table with one row a patient is needed. From a hospital's events make one with"
+            f" feasibility build {path.name} --trial ... --index-date ... --output cohort.parquet."
+        )
     hint = " Save an old .xls workbook as .xlsx." if kind == ".xls" else ""
     known = ", ".join((*TEXT, *PARQUET, *EXCEL, *STATISTICS))
     raise ReadError(f"{path.name}: files of this kind are not read.{hint} Known: {known}; text files also as .gz.")

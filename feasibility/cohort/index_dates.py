@@ -130,6 +130,8 @@ def at_changes(
     (7, 28)
     """
     stated: dict[str, Any] = {"start": _day(start), "end": _day(end)}
+    if stated["end"] < stated["start"]:
+        raise CohortError(f"at_changes: the end {stated['end']} is before the start {stated['start']}.")
     for name, given in (("days", days), ("months", months)):
         if given is not None:
             stated[name] = tuple(given)

@@ -102,6 +102,9 @@ def build(
     if events.facts.get("synthetic"):
         console.print("[bold]Synthetic data: these are not patients.[/]")
     print_table(console, short_quality(found), f"{extract.name}: {_rows(cohort)} {when}")
+    for event in events.quality:
+        if event["kind"] not in ("converted", "inferred_unit"):
+            console.print(f"{event['column']}: {event['n']:,} {event['reason']}", markup=False)
     lacking = [n for n in found.columns.index if n not in found.present and n != "synthetic"]
     if lacking:
         console.print(f"No table of the extract says anything about {len(lacking)} columns; unknown for everyone:")

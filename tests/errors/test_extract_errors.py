@@ -159,3 +159,13 @@ def test_invalid_json_on_one_line(tmp_path):
     cohort = build_cohort(extract, as_of(INDEX, observed_months=None), AML_COLUMNS)
     assert cohort.index.get_level_values("patient_id").tolist() == ["a", "b"]
     assert [(e["n"], e["rows"]) for e in extract.quality if "JSON" in e["reason"]] == [(1, [2])]
+
+
+def test_dates_the_wrong_way_round():
+    with pytest.raises(fz.CohortError, match="at_changes: the end 2025-01-01 is before the start 2025-06-30"):
+        fz.at_changes("2025-06-30", "2025-01-01")
+
+
+def test_a_folder_where_a_table_is_needed(tmp_path):
+    with pytest.raises(fz.ReadError, match="is a folder; a table with one row a patient is needed.*feasibility build"):
+        fz.read_cohort(tmp_path)

@@ -7,7 +7,7 @@ import gzip
 import json
 from pathlib import Path
 
-import recount as rc
+from real import recount as rc
 
 
 def resources(folder: Path):

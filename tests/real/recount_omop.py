@@ -6,7 +6,7 @@ import csv
 import gzip
 from pathlib import Path
 
-import recount as rc
+from real import recount as rc
 
 
 def table(folder: Path, name: str) -> list[dict]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from helpers import ROOT, SHARED
+from real import recount as rc
+from real import recount_fhir
 
 import feasibility as fz
-
-sys.path.insert(0, str(ROOT / "tests" / "real"))
-import recount as rc  # noqa: E402
-import recount_fhir  # noqa: E402
 
 DATA = SHARED / "data" / "fhir_pysynthea_aml60"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the public data set fhir_pysynthea_aml60 is not here")

@@ -9,11 +9,9 @@ import sys
 
 import pytest
 from helpers import ROOT, SHARED
+from real import recount as rc
 
 import feasibility as fz
-
-sys.path.insert(0, str(ROOT / "tests" / "real"))
-import recount as rc  # noqa: E402
 
 DATA = SHARED / "data" / "mimic3_demo"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the public data set mimic3_demo is not here")

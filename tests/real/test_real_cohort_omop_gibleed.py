@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import pytest
 from helpers import ROOT, SHARED
+from real import recount as rc
+from real import recount_omop
 
 import feasibility as fz
-
-sys.path.insert(0, str(ROOT / "tests" / "real"))
-import recount as rc  # noqa: E402
-import recount_omop  # noqa: E402
 
 DATA = SHARED / "data" / "omop_gibleed"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the public data set omop_gibleed is not here")

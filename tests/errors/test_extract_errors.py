@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+import feasibility as fz
 from feasibility.cohort.build import build_cohort
 from feasibility.cohort.index_dates import as_of
 from feasibility.errors import ReadError

@@ -21,7 +21,7 @@ report: $(READY)
 	  --events build/registry --from 2024-07-01 --to 2025-06-30 --plan examples/plans/one_centre.toml
 
 test: $(READY)
-	$(BIN)/python -m pytest --ignore=tests/browser
+	$(BIN)/python -m pytest --ignore=tests/browser -n auto --maxprocesses=4 --dist loadfile
 
 # The panel in a real browser: needs Debian's chromium (apt-get install chromium).
 browser: $(READY)

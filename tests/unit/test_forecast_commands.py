@@ -114,7 +114,16 @@ def test_enroll_with_a_plan_file(hospital, tmp_path):
     names = {row["name"]: row for row in numbers["assumptions"]}
     assert names["consent"]["value"] == 0.8
     assert names["target"]["value"] == 12
-    assert set(numbers["forecasts"]) == {"confirmed only", "all possible"}
+    assert set(numbers["forecasts"]) == {"as planned"}  # every site states its own rate
+    assert set(numbers["per_month"]) == {"confirmed only", "all possible"}
+
+
+def test_a_plan_file_whose_site_rests_on_the_registry(hospital, tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text("[plan]\ntarget = 3\n", encoding="utf-8")
+    done = feasibility("enroll", hospital / "events", *SEED, *PERIOD, "--imputations", 0, "--plan", plan, "--json")
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)["forecasts"]) == {"confirmed only", "all possible"}
 
 
 @pytest.mark.parametrize(

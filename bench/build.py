@@ -37,6 +37,7 @@ OTHER = ("2345-7", "2823-3", "2951-2", "6690-2", "751-8")
 
 def make(patients: int, rows: int, by_patient: bool = False) -> Extract:
     con = ibis.duckdb.connect()
+    con.raw_sql("SET enable_progress_bar = false")
     codes = [*CODES, *OTHER]
     units = [CODES[c][1] if c in CODES else "mmol/L" for c in codes]
     middle = [CODES[c][2] if c in CODES else 5.0 for c in codes]

@@ -10,7 +10,8 @@ import importlib
 __version__ = "0.1.0"
 
 _WHERE = {
-    "screening": ("screen", "Screening", "count_patterns"),
+    "screening": ("screen", "Screening"),
+    "counting": ("count_patterns",),
     "patterns": ("PatternTable", "pool"),
     "kleene": ("is_in", "when", "only_if", "at_least_k_of"),
     "bounded": ("Range",),

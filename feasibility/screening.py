@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from feasibility.bounded import UPPER
-from feasibility.cohort.batches import ParquetCohort, repeated
-from feasibility.cohort.prepared import PreparedCohort, open_prepared
 from feasibility.cohort.schema import DTYPES, STRING
 from feasibility.cohort.values import check_values
-from feasibility.engine.arrow import Batch
-from feasibility.engine.blocks import SMALL, Pandas, Prepared, count_codes, statuses, unable, unpack
-from feasibility.engine.guards import check_criteria, sample_prepared, sample_rows
+from feasibility.engine.blocks import Pandas, statuses, unpack
+from feasibility.engine.guards import check_criteria, sample_rows
 from feasibility.engine.pandas_engine import missing_column_message
 from feasibility.errors import ScreeningError
 from feasibility.patterns import CriterionLabel, PatternTable, count
@@ -28,8 +24,6 @@ TWICE = (
     "{n} rows belong to patients that occur more than once{example}."
     " A screening counts patients: keep one row, at one index date, for each."
 )
-MERGE_AT = 4_000_000
-"""Patterns of single batches that may wait before they are added up."""
 ELIGIBLE, UNDETERMINED, INELIGIBLE = "eligible", "undetermined", "ineligible"
 
 
@@ -128,7 +122,7 @@ def screen(
     if missing_columns not in ("error", "unknown"):
         raise ScreeningError(f"missing_columns is {missing_columns!r}; it can be 'error' or 'unknown'.")
     index = _check_rows(cohort)
-    absent = _absent(cohort, protocol, missing_columns)
+    absent = absent_columns(cohort.columns, protocol, missing_columns)
     needed = cohort[_physical(cohort, protocol)]
     _check_dtypes(needed, protocol)
     check_values(needed, protocol.columns)
@@ -144,116 +138,17 @@ def screen(
     return Screening(
         protocol=protocol,
         index=index,
-        labels=_labels(protocol),
+        labels=labels_of(protocol),
         failed=failed,
         unknown=unknown,
         missing_columns=absent,
         on_pandas=tuple(on_pandas),
         strata=_strata(cohort, protocol, strata),
-        header=_header(cohort.attrs.get("feasibility", {}), protocol),
+        header=header_of(cohort.attrs.get("feasibility", {}), protocol),
     )
 
 
-def count_patterns(
-    source,
-    protocol: Protocol,
-    *,
-    missing_columns: str = "error",
-    check: bool = True,
-    progress: Callable[[str, float], None] | None = None,
-) -> PatternTable:
-    """The pattern table of patients wherever they are: nothing but counts is kept.
-
-    ``source`` is a cohort (pandas, or prepared), the path of a prepared cohort (.arrow), of a Parquet file or a folder
-    of them (read batch by batch, so that it need not fit in memory), or an Ibis table (DuckDB, PostgreSQL, Spark: the
-    database counts). One row a patient, with the declared column names. ``header["route"]`` says which way was taken.
-    ``missing_columns`` and ``check`` are as for ``screen``; a database is not sampled.
-
-    Raises ScreeningError for a missing column, for patients that occur twice, and for a criterion that a database
-    cannot express.
-    """
-    if isinstance(source, pd.DataFrame):
-        screening = screen(source, protocol, missing_columns=missing_columns, check=check, progress=progress)
-        return replace(screening.patterns(), header=screening.header | {"route": "pandas"})
-    if missing_columns not in ("error", "unknown"):
-        raise ScreeningError(f"missing_columns is {missing_columns!r}; it can be 'error' or 'unknown'.")
-    if isinstance(source, str | Path):
-        path = Path(source)
-        source = open_prepared(path) if path.suffix == ".arrow" else ParquetCohort(path, protocol.columns)
-    if isinstance(source, PreparedCohort):
-        _absent(source, protocol, missing_columns)
-        (codes, n), record, route = _count_prepared(source, protocol, check, progress), source.record, "prepared"
-        failed, unknown = unpack(codes, len(protocol.assessable))
-    elif isinstance(source, ParquetCohort):
-        _absent(source, protocol, missing_columns)
-        (codes, n), record, route = _count_parquet(source, protocol, check, progress), {}, "Parquet, batch by batch"
-        failed, unknown = unpack(codes, len(protocol.assessable))
-    else:
-        from feasibility.engine.ibis_engine import count_statuses
-
-        failed, unknown, n = count_statuses(source, protocol)
-        record, route = {}, f"database ({source.get_backend().name})"
-    if progress:
-        progress("done", 1.0)
-    header = _header(record, protocol) | {"route": route}
-    return PatternTable(_labels(protocol), failed, unknown, np.asarray(n, dtype=np.int64), header)
-
-
-def _count_prepared(source: PreparedCohort, protocol: Protocol, check: bool, progress):
-    if source.repeated:
-        raise ScreeningError(TWICE.format(n=source.repeated, example=""))
-    criteria = protocol.assessable
-    keys = {c.id: repr(c.signature()) for c in criteria}
-    unproved = [c for c in criteria if keys[c.id] not in source.guarded]
-    if check and unproved:
-        check_criteria(unproved, sample_prepared(source, protocol.reads), progress)
-        source.guarded.update(keys.values())
-    reader = Prepared(source, protocol.reads)
-    new = [c for c in criteria if keys[c.id] not in source.on_blocks]
-    if new and source.n > SMALL:
-        slow = unable(reader, new)
-        source.on_blocks.update({keys[c.id]: c.id not in slow for c in new})
-    slow = {c.id for c in criteria if not source.on_blocks.get(keys[c.id], True)}
-    codes, _ = statuses(reader, criteria, slow=slow, progress=progress)
-    return count_codes(codes)
-
-
-def _count_parquet(source: ParquetCohort, protocol: Protocol, check: bool, progress):
-    """Batch by batch; what is kept grows with the patterns, not with the patients (with the guard, 8 bytes a patient
-    more, to see that none occurs twice)."""
-    criteria, slow, hashes, found, waiting = protocol.assessable, None, [], [], 0
-    for table, done in source.batches(protocol.reads, ids=check):
-        if check and "patient_id" in table.column_names:
-            hashes.append(pd.util.hash_array(table["patient_id"].to_numpy()))
-        batch = Batch(table, protocol.reads)
-        if slow is None:
-            slow = unable(batch, criteria)
-            if check:
-                check_criteria(criteria, sample_rows(batch.frame(slice(0, min(batch.n, 100_000)))[_names(batch)]))
-        codes, _ = statuses(batch, criteria, small=0, slow=slow)
-        found.append(count_codes(codes))
-        waiting += len(found[-1][1])
-        if waiting > MERGE_AT:
-            found, waiting = [_merged(found)], 0
-        if progress:
-            progress("counting", done)
-    n = repeated(hashes)
-    if n:
-        raise ScreeningError(TWICE.format(n=n, example=""))
-    if not found:
-        raise ScreeningError("The cohort is empty: there is no patient to screen.")
-    return _merged(found)
-
-
-def _names(batch: Batch) -> list[str]:
-    return [p for n in batch.names for p in (n, n + UPPER) if batch.has(p)]
-
-
-def _merged(found: list) -> tuple[np.ndarray, np.ndarray]:
-    return count_codes(np.concatenate([k for k, _ in found]), np.concatenate([n for _, n in found]))
-
-
-def _labels(protocol: Protocol) -> tuple[CriterionLabel, ...]:
+def labels_of(protocol: Protocol) -> tuple[CriterionLabel, ...]:
     return tuple(CriterionLabel(c.id, c.kind, c.name, c.text) for c in protocol.assessable)
 
 
@@ -275,11 +170,12 @@ def _check_rows(cohort) -> pd.Index:
     return index
 
 
-def _absent(cohort, protocol: Protocol, missing_columns: str) -> dict[str, tuple[str, ...]]:
-    absent = {name: ids for name, ids in protocol.reads.items() if name not in cohort.columns}
+def absent_columns(have, protocol: Protocol, missing_columns: str) -> dict[str, tuple[str, ...]]:
+    """Columns the protocol reads and the source lacks, with the criteria that read them; an error unless allowed."""
+    absent = {name: ids for name, ids in protocol.reads.items() if name not in have}
     if absent and missing_columns == "error":
         name, ids = next(iter(absent.items()))
-        message = missing_column_message(protocol[ids[0]], name, cohort.columns)
+        message = missing_column_message(protocol[ids[0]], name, have)
         more = f" ({len(absent)} needed columns are missing in all: {', '.join(absent)}.)" if len(absent) > 1 else ""
         raise ScreeningError(message + more)
     return absent
@@ -292,17 +188,20 @@ def _physical(cohort, protocol: Protocol) -> list[str]:
 def _check_dtypes(cohort: pd.DataFrame, protocol: Protocol) -> None:
     for name in cohort.columns:
         dtype = cohort[name].dtype
-        declared = protocol.columns[name].dtype if protocol.columns is not None and name in protocol.columns else None
-        good = dtype in DTYPES.values()
-        if good and declared:
-            numeric = ("Float64", "Int64")
-            good = dtype == DTYPES[declared] or (str(dtype) in numeric and declared in numeric)
-        if not good:
-            want = f"it is declared as {declared}" if declared else f"use one of {', '.join(DTYPES)}"
-            raise ScreeningError(
-                f"Column {name!r} has dtype {_spelled(dtype)}, but {want}: only nullable dtypes keep 'unknown' apart"
-                " from False. read_cohort(file) and as_cohort(frame) convert."
-            )
+        kind = next((kind for kind, known in DTYPES.items() if dtype == known), "")
+        check_kind(name, kind, _spelled(dtype), protocol)
+
+
+def check_kind(name: str, kind: str, spelled: str, protocol: Protocol) -> None:
+    """Refuse a column that is not one of the cohort's dtypes (``kind`` is then ""), or another than declared."""
+    declared = protocol.columns[name].dtype if protocol.columns is not None and name in protocol.columns else None
+    numeric = ("Float64", "Int64")
+    if not kind or (declared and kind != declared and not (kind in numeric and declared in numeric)):
+        want = f"it is declared as {declared}" if declared else f"use one of {', '.join(DTYPES)}"
+        raise ScreeningError(
+            f"Column {name!r} has dtype {spelled}, but {want}: only nullable dtypes keep 'unknown' apart"
+            " from False. read_cohort(file) and as_cohort(frame) convert."
+        )
 
 
 def _all_unknown(protocol: Protocol, name: str, index: pd.Index) -> pd.Series:
@@ -321,7 +220,7 @@ def _strata(cohort, protocol: Protocol, extra: Iterable[str]) -> pd.DataFrame | 
     return cohort[names].reset_index(drop=True) if names else None
 
 
-def _header(built: dict, protocol: Protocol) -> dict:
+def header_of(built: dict, protocol: Protocol) -> dict:
     from feasibility import __version__
 
     return {

@@ -53,9 +53,25 @@ class ParquetCohort:
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
 
+    def physical(self, names) -> list[str]:
+        """The columns of these names that the files have, upper bounds included."""
+        return [p for n in names for p in (n, n + UPPER) if p in self.columns]
+
+    def kind(self, name: str) -> tuple[str, str]:
+        """(dtype of a cohort, "null" where there is nothing but nulls, "" for another kind; the Arrow type)."""
+        import pyarrow as pa
+
+        type_ = self.files[0].schema_arrow.field(name).type
+        text = type_.value_type if pa.types.is_dictionary(type_) else type_
+        tests = {
+            "null": pa.types.is_null, "boolean": pa.types.is_boolean, "Int64": pa.types.is_integer,
+            "Float64": pa.types.is_floating, "string": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
+        }  # fmt: skip
+        return next((kind for kind, test in tests.items() if test(text)), ""), str(type_)
+
     def batches(self, names, ids: bool = False) -> Iterator:
         """(checked Arrow table of the physical columns, share of rows done); with ``ids`` also the patient ids."""
-        wanted = [p for n in names for p in (n, n + UPPER) if p in self.columns]
+        wanted = self.physical(names)
         extra = ["patient_id"] if ids and "patient_id" in self.columns else []
         done = 0
         for file in self.files:

@@ -26,6 +26,7 @@ from feasibility.errors import CohortError, did_you_mean
 FORMAT = "feasibility prepared cohort 1"
 RANKS = 32_000
 """Distinct values up to which a number is kept as a rank."""
+EXACT = 2.0**53
 KNOWN = "__known"
 NO = "__no"
 
@@ -243,6 +244,8 @@ def _store(name: str, column: pd.Series, upper: pd.Series | None) -> Stored:
         codes, words = pd.factorize(column, sort=True)
         return Stored("code", dtype, codes.astype(_whole(len(words))), words=tuple(map(str, words)))
     lower = column.to_numpy(dtype="float64", na_value=np.nan)
+    if dtype == "Int64" and np.abs(np.nan_to_num(lower, posinf=0.0)).max(initial=0.0) >= EXACT:
+        raise CohortError(f"Column {name!r} holds whole numbers too large to be kept exactly (above 2**53).")
     if upper is None:
         return _numbers(dtype, [lower])
     high = upper.to_numpy(dtype="float64", na_value=np.nan)

@@ -15,7 +15,7 @@ import pandas as pd
 from feasibility.bounded import UPPER, Range
 
 EXACT = 2.0**53
-"""Whole numbers up to this size are exact as float64."""
+"""Whole numbers below this size are exact as float64; one of this size may have been rounded to it."""
 
 
 class NotCompactError(TypeError):
@@ -233,7 +233,7 @@ def _one(column: pd.Series, name: str):
     dtype = str(column.dtype)
     if dtype in ("Float64", "Int64"):
         values = column.to_numpy(dtype=float, na_value=np.nan)
-        if dtype == "Int64" and len(values) and np.nanmax(np.abs(values), initial=0.0) > EXACT:
+        if dtype == "Int64" and len(values) and np.nanmax(np.abs(values), initial=0.0) >= EXACT:
             raise NotCompactError(f"{name} holds whole numbers too large for float64")
         return Num(values, name)
     if dtype == "boolean":

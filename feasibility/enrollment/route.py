@@ -22,7 +22,7 @@ from feasibility.enrollment.plan import Plan
 from feasibility.enrollment.plan_file import load_plan
 from feasibility.enrollment.settled import settle_dates
 from feasibility.enrollment.sites import Site
-from feasibility.errors import FeasibilityError
+from feasibility.errors import FeasibilityError, ReconciliationError
 from feasibility.missing.estimands import per_month
 from feasibility.missing.impute import impute
 from feasibility.screening import screen
@@ -110,7 +110,8 @@ def enrollment_of(
     notes, counts = [f"Records are taken to be complete from {complete}."], {}
     if m and undetermined:
         last = build_cohort(extract, as_of(end), protocol.columns, settings, progress, codelists=codelists)
-        made = _imputed(last, protocol, m, seed, missing_columns, progress)
+        made, why = _imputed(last, protocol, m, seed, missing_columns, progress)
+        notes += [why] if why else []
         if made is not None:
             settled = arrivals_imputed(dated, settle_dates(dated, made, seed=seed), stratum=stratum, **more)
             counts = {ESTIMATED: site_counts(settled)}
@@ -131,12 +132,19 @@ def enrollment_of(
 
 
 def _imputed(cohort, protocol, m: int, seed: int, missing_columns: str, progress):
-    """Imputations of the patients of the last day, or None where something stays open or nobody is undetermined."""
+    """(imputations of the patients of the last day or None, why there are none)."""
     screening = screen(cohort, protocol, missing_columns=missing_columns)
     if not (screening.status == "undetermined").any():
-        return None
-    made = impute(cohort, screening, m=m, seed=seed, progress=progress)
-    return None if made.open else made
+        return None, "Nobody is undetermined on the last day, so no share is known to settle earlier dates with."
+    try:
+        made = impute(cohort, screening, m=m, seed=seed, progress=progress)
+    except ReconciliationError:
+        raise
+    except FeasibilityError as error:
+        return None, f"The undetermined could not be imputed: {error}"
+    if made.open:
+        return None, f"The undetermined could not be imputed: {', '.join(made.open)} stay unknown."
+    return made, ""
 
 
 def _counts(found: Arrivals, level: str) -> dict[str, dict]:

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "sources": {*BASE, "cohort"},
     "synthetic": {*BASE, "cohort"},
     "screening": {*BASE, "patterns", "engine", "cohort", "protocol"},
+    "counting": {*BASE, "patterns", "engine", "cohort", "protocol", "screening"},
     "analysis": {*BASE, "patterns", "engine", "screening", "protocol"},
     "missing": {*BASE, "patterns", "engine", "cohort", "screening", "protocol", "analysis"},
     "enrollment": {*BASE, "patterns", "cohort", "screening", "protocol", "analysis", "missing", "sources"},

@@ -108,3 +108,25 @@ def test_a_hole_that_decides_is_found(how, tmp_path):
     with pytest.raises(fz.ScreeningError, match="with 'platelets_10e9_l' missing it still answers"):
         fz.count_patterns(source, careless)
     assert fz.count_patterns(source, careless, check=False).n_confirmed == 1
+
+
+@pytest.mark.parametrize("how", ["prepared", "parquet"])
+def test_a_column_of_another_kind(how, tmp_path):
+    wrong = frame(platelets_10e9_l=("string", "31", None))
+    source = fz.prepare(wrong)
+    if how == "parquet":
+        source = tmp_path / "c.parquet"
+        pq.write_table(pa.table({"platelets_10e9_l": ["31", None]}), source)
+    with pytest.raises(fz.ScreeningError, match="'platelets_10e9_l' has dtype string, but it is declared as Float64"):
+        fz.count_patterns(source, PROTOCOL)
+
+
+def test_a_parquet_column_with_nothing_in_it_is_unknown_for_everyone(tmp_path):
+    pq.write_table(pa.table({"platelets_10e9_l": pa.nulls(3)}), tmp_path / "c.parquet")
+    found = fz.count_patterns(tmp_path / "c.parquet", PROTOCOL)
+    assert (found.n_confirmed, found.n_possible) == (0, 3)
+
+
+def test_whole_numbers_too_large_to_be_kept_exactly():
+    with pytest.raises(fz.CohortError, match="'x' holds whole numbers too large"):
+        fz.prepare(frame(x=("Int64", 2**53 + 1, 1)))

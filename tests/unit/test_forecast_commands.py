@@ -162,3 +162,12 @@ def test_the_report_has_both_sections_when_they_are_asked_for(hospital, sample):
     done = feasibility("report", sample, *SEED, "-o", page, "--events", hospital / "events")
     assert done.returncode == 2
     assert "--events needs --from and --to" in done.stderr
+
+
+def test_a_hospital_too_small_to_impute_gets_both_bounds_and_the_reason(tmp_path):
+    assert feasibility("synthetic", "--patients", 12, "--events", "native", "-o", tmp_path / "few").returncode == 0
+    done = feasibility("enroll", tmp_path / "few", *SEED, *PERIOD, "--json")
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads(done.stdout)
+    assert set(numbers["forecasts"]) == {"confirmed only", "all possible"}
+    assert any("could not be imputed" in note for note in numbers["notes"])

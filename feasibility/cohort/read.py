@@ -229,7 +229,13 @@ CARRIED = ("built_from", "index_policy", "tables")
 def _written(attrs, settings: dict) -> dict:
     """The record of a cohort whose fills were done already, with these very settings; empty for any other table."""
     written = attrs.get("feasibility") if isinstance(attrs, dict) else None
-    return written if written and written.get("settings") == settings else {}
+    return written if written and _written_settings(attrs) == settings else {}
+
+
+def _written_settings(attrs) -> dict:
+    """The build settings in a file's notes; JSON has made lists of their tuples."""
+    written = (attrs.get("feasibility") or {}).get("settings", {}) if isinstance(attrs, dict) else {}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in written.items()}
 
 
 def _as_written(unknown: dict[str, dict[str, int]], written: dict) -> dict[str, dict[str, int]]:
@@ -252,7 +258,7 @@ def _settings(columns: CohortTable, given, attrs: dict) -> dict[str, Any]:
     for name in given or {}:
         if name not in known:
             raise CohortError(f"There is no build setting {name!r}.{did_you_mean(name, known)}")
-    written = (attrs.get("feasibility") or {}).get("settings", {}) if isinstance(attrs, dict) else {}
+    written = _written_settings(attrs)
     return known | {k: v for k, v in written.items() if k in known} | dict(given or {})
 
 

@@ -34,6 +34,10 @@ SETTLED = (
 )
 BOUNDS = "Nothing was imputed: one forecast from confirmed arrivals, one from possible ones; no interval joins the two."
 
+STATED = (
+    "The forecast is of the plan as given: its sites state their own rates, and the arrivals counted here do not enter."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Enrollment:
@@ -123,6 +127,7 @@ def enrollment_of(
     plans = {name: _plan(protocol, one, target, goal, plan_file) for name, one in counts.items()}
     if plan_file is not None and _alone(plan_file, protocol, plans):
         plans = {PLANNED: next(iter(plans.values()))}
+        notes.append(STATED)
     rates = {
         name: per_month(_together([s["arrivals"] for s in one.values()]), max(s["months"] for s in one.values()))
         for name, one in counts.items()

@@ -89,3 +89,12 @@ def test_a_synthetic_registry_comes_back_exactly(tmp_path):
             again = read_cohort(write_cohort(cohort, tmp_path / name), AML_COLUMNS)
             pd.testing.assert_frame_equal(again[list(cohort.columns)], cohort)
             assert set(again) == set(cohort)
+
+
+def test_a_written_cohort_shows_no_setting_as_changed(tmp_path):
+    from feasibility.trials.aml import AML_COLUMNS
+
+    frame = pd.DataFrame({"patient_id": ["A"], "age_years": [50]})
+    cohort = as_cohort(frame, AML_COLUMNS, index_date="2025-06-30")
+    again = read_cohort(write_cohort(cohort, tmp_path / "c.parquet", AML_COLUMNS), AML_COLUMNS)
+    assert again.attrs["feasibility"]["settings"] == AML_COLUMNS.settings()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,8 @@ class Protocol:
     ``eligibility_text`` is the registered text: each criterion must quote it verbatim and each of its clauses must be
     covered. ``verbatim`` is False where that text is a summary because the registered one could not be had; every page
     says so. ``columns`` is the patient table the trial declares; the protocol carries it and never looks inside.
+    ``grids`` (a threshold's name and its values) and ``scenarios`` are what a released report shows beside the
+    protocol: declared here, never taken from the data.
     """
 
     id: str
@@ -33,6 +35,8 @@ class Protocol:
     verbatim: bool = True
     waived: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    grids: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    scenarios: tuple[Any, ...] = ()
     _all: tuple[Criterion | NotAssessable, ...] = field(default=(), repr=False)
 
     def __post_init__(self):

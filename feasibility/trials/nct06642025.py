@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from feasibility.kleene import is_in, only_if, when
 from feasibility.protocol.criterion import Beta, exclusion, inclusion, not_assessable
 from feasibility.protocol.protocol import Protocol
+from feasibility.protocol.scenario import Scenario
 from feasibility.trials.aml import AML_COLUMNS, REMISSION
 
 ResponseFloor = Literal["no_cr_cri", "literal_no_response", "mlfs_is_response"]
@@ -586,4 +587,16 @@ protocol = Protocol(
     eligibility_text=files("feasibility.trials").joinpath("nct06642025.txt").read_text(encoding="utf-8"),
     columns=columns,
     source="Registered text as of 21 August 2025",
+    grids={
+        "max_ecog": (3,), "max_age": (72, 75, 80), "min_hemoglobin": (50, 40), "min_cd3": (0.4, 0.3, 0.2, 0.1),
+        "min_platelets": (25, 20, 10), "max_hbv_dna": (200, 2_000), "min_months_since_mi_or_cabg": (3,),
+        "min_lvef": (40, 35), "max_bilirubin": (4, 5), "max_creatinine": (200, 250, 300), "min_washout": (28, 14),
+    },
+    scenarios=(
+        Scenario("Lower blood counts", {"min_platelets": 20, "min_cd3": 0.3, "min_hemoglobin": 50}),
+        Scenario("Older and frailer patients", {"max_age": 75, "max_ecog": 3}),
+        Scenario("Lower blood counts, older and frailer patients",
+                 {"min_platelets": 20, "min_cd3": 0.3, "min_hemoglobin": 50, "max_age": 75, "max_ecog": 3}),
+        Scenario("Shorter washout after transplantation", {"min_washout": 28}),
+    ),
 )  # fmt: skip

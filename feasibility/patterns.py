@@ -7,10 +7,9 @@ alone in their pattern.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from feasibility.errors import FeasibilityError, ProtocolError, did_you_mean
+from feasibility.pattern_files import STRATUM, read_file, write_file
+from feasibility.pattern_headers import UNKNOWN_AS_FAIL, check_alike, check_answers, check_parts
 
 WORD = 64
-FORMAT = "feasibility patterns 1"
 
 
 @dataclass(frozen=True)
@@ -157,41 +157,36 @@ class PatternTable:
             raise FeasibilityError(f"The patterns were not counted by {name!r}.{did_you_mean(name, known)}")
         return self.strata[name]
 
-    def save(self, path: str | Path) -> None:
-        """Write the table as Parquet with a header and a checksum. Confidential: as good as patient-level data."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def unknown_as_fail(self) -> PatternTable:
+        """Two-valued: what is unknown counts as failed, and the header says so; only the confirmed stay possible."""
+        header = dict(self.header) | {"answers": UNKNOWN_AS_FAIL}
+        nothing = np.zeros_like(self.unknown)
+        return count(self.labels, self.failed | self.unknown, nothing, self.strata, self.n, header)
 
-        table = {"n": self.n}
+    def share_alone(self, fewer_than: int = 2) -> float:
+        """The share of patients whose pattern fewer than so many have; as it stands, that nobody else has."""
+        return float(self.n[self.n < fewer_than].sum() / self.n_patients) if self.n_patients else 0.0
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as Parquet with a header and checksums. INTERNAL: as good as patient-level data."""
+        columns: dict[str, Any] = {"n": self.n}
         for w in range(self.failed.shape[1]):
-            table |= {f"failed_{w}": self.failed[:, w], f"unknown_{w}": self.unknown[:, w]}
-        arrow = pa.table(table)
+            columns |= {f"failed_{w}": self.failed[:, w], f"unknown_{w}": self.unknown[:, w]}
         if self.strata is not None:
-            for name in self.strata:
-                arrow = arrow.append_column(f"stratum:{name}", pa.array(self.strata[name]))
-        header = {"format": FORMAT, "labels": [asdict(x) for x in self.labels], **self.header}
-        header["checksum"] = _checksum(arrow, header)
-        pq.write_table(arrow.replace_schema_metadata({"feasibility": json.dumps(header)}), path)
+            columns |= {STRATUM + name: self.strata[name] for name in self.strata}
+        write_file(path, columns, {**self.header, "labels": [asdict(x) for x in self.labels]})
 
     @classmethod
     def load(cls, path: str | Path) -> PatternTable:
-        """Read a pattern file; a truncated or edited one is refused."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            arrow = pq.read_table(path)
-            header = json.loads(arrow.schema.metadata[b"feasibility"])
-        except (pa.ArrowInvalid, OSError, KeyError, TypeError) as error:
-            raise FeasibilityError(f"{path}: not a readable pattern file ({error}).") from None
-        arrow = arrow.replace_schema_metadata(None)
-        expected = header.pop("checksum", None)
-        if header.get("format") != FORMAT or expected != _checksum(arrow, header):
-            raise FeasibilityError(f"{path}: the file was changed after it was written, or has another format.")
+        """Read a pattern file; a truncated, edited or foreign one is refused with the reason."""
+        arrow, header = read_file(path)
         labels = tuple(CriterionLabel(**x) for x in header.pop("labels"))
-        header.pop("format")
         words = max(1, -(-len(labels) // WORD))
-        strata = {c.split(":", 1)[1]: arrow[c].to_pandas() for c in arrow.column_names if c.startswith("stratum:")}
+        strata = {
+            name.removeprefix(STRATUM): arrow[name].to_pandas()
+            for name in arrow.column_names
+            if name.startswith(STRATUM)
+        }
         return cls(
             labels=labels,
             failed=np.stack([arrow[f"failed_{w}"].to_numpy() for w in range(words)], axis=1),
@@ -246,45 +241,42 @@ def _count_rows(keys: list[np.ndarray], weights) -> tuple[np.ndarray, np.ndarray
     return rows[starts], n.astype(np.int64)
 
 
-def pool(tables: Iterable[PatternTable]) -> PatternTable:
-    """Add up the pattern tables of parts of one hospital's patients.
+def pool(tables: Iterable[PatternTable], *, names: Sequence[str] = (), answers: str = "") -> PatternTable:
+    """Add up the pattern tables of parts of one hospital's patients: the same as screening them together.
 
-    Raises FeasibilityError if they were screened against different protocols, saying which criterion differs.
+    ``names`` says what each table is called in messages. A patient who is in two parts counts twice: nothing in the
+    counts can tell. ``answers="unknown_as_fail"`` adds three-valued tables to two-valued ones (OHDSI masks) by
+    counting what is unknown as failed, and labels the result so.
+
+    Raises FeasibilityError if a table occurs twice, or if they differ: in the protocol (saying which criterion and
+    how), the build settings, code lists or index dates, the strata, or the kind of answers.
+
+    >>> table = PatternTable((CriterionLabel("I1", "inclusion", "adult", "18 or older"),),
+    ...                      pack([np.array([False, True])], 2), pack([np.zeros(2, bool)], 2), np.array([7, 2]))
+    >>> pool([table, replace(table, n=np.array([1, 1]))]).n.tolist()
+    [8, 3]
     """
     tables = list(tables)
     if not tables:
         raise FeasibilityError("There is nothing to pool.")
+    names = list(names) or [f"table {i + 1}" for i in range(len(tables))]
+    parts = check_parts([t.header for t in tables], [id(t) for t in tables], names)
+    kinds = check_answers([t.header for t in tables], names, answers)
+    if answers == UNKNOWN_AS_FAIL:
+        tables = [t if kind == answers else t.unknown_as_fail() for t, kind in zip(tables, kinds, strict=True)]
     first = tables[0]
-    for other in tables[1:]:
-        for a, b in zip(first.labels, other.labels, strict=False):
-            if a != b:
-                raise FeasibilityError(f"The tables come from different protocols: {a.id} ({a.name}) against {b.id}.")
-        if len(first.labels) != len(other.labels):
-            raise FeasibilityError("The tables come from different protocols: their numbers of criteria differ.")
-        mine, theirs = (dict(t.header.get("criteria", {})) for t in (first, other))
-        for key in mine:
-            if theirs.get(key) != mine[key]:
-                raise FeasibilityError(f"Criterion {key} differs between the tables (threshold, reading or code).")
-        if first.header.get("build") != other.header.get("build"):
-            raise FeasibilityError("The tables come from cohorts with different build settings.")
-    strata = None
-    if all(t.strata is not None for t in tables):
-        strata = pd.concat([t.strata for t in tables], ignore_index=True)
+    for i, j in combinations(range(len(tables)), 2):
+        check_alike(tables[i], tables[j], (names[i], names[j]))
+    tables = [t if t.ids == first.ids else t.keep(first.ids) for t in tables]
+    strata = None if first.strata is None else pd.concat([t.strata for t in tables], ignore_index=True)
+    header = {k: v for k, v in first.header.items() if k not in ("file", "part", "route")} | {"parts": parts}
+    for name in ("absent", "matched"):
+        header |= {name: {k: v for t in tables for k, v in (t.header.get(name) or {}).items()}}
     return count(
         first.labels,
         np.concatenate([t.failed for t in tables]),
         np.concatenate([t.unknown for t in tables]),
         strata,
         np.concatenate([t.n for t in tables]),
-        first.header,
+        header,
     )
-
-
-def _checksum(arrow, header) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True, default=str).encode())
-    for name in sorted(arrow.column_names):
-        column = arrow[name]
-        text = name.startswith("stratum:")
-        digest.update(name.encode())
-        digest.update(json.dumps(column.to_pylist(), default=str).encode() if text else column.to_numpy().tobytes())
-    return digest.hexdigest()

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from feasibility.cohort import codelists
+from feasibility.cohort import codelists, temporary
 from feasibility.cohort.code_finder import Finder, join_keys, telling
 from feasibility.cohort.frames import each, folded, to_frame
 from feasibility.cohort.id_lookup import IdLookup
@@ -99,12 +99,12 @@ class Rows:
 
             table = pa.table(columns(), schema=pa.schema({"row": pa.int64(), "pid": pa.string()} |
                                                          ({"at": pa.date32()} if name == "rows" else {})))  # fmt: skip
-            self._made[name] = self.backend.create_table(ibis.util.gen_name(f"feasibility_{name}"), table, temp=True)
+            self._made[name] = temporary.create(self.backend, ibis.util.gen_name(f"feasibility_{name}"), table)
         return self._made[name]
 
     def close(self) -> None:
         while self._made:
-            self.backend.drop_table(self._made.popitem()[1].get_name(), force=True)
+            temporary.drop(self.backend, self._made.popitem()[1].get_name())
 
     def joined(self, table, date: str, undated: bool = False):
         """The table's rows of these patients with ``row`` and ``at``, dated on or before the index date.
@@ -238,6 +238,21 @@ class Rows:
         unknown = np.isnan(lo) | np.isnan(hi)
         lo[unknown] = hi[unknown] = np.nan
         self.built[name] = Values(self._status(status, unknown), lo, hi)
+
+    def put_at(self, name: str, at: np.ndarray, lo, hi, status: np.ndarray) -> None:
+        """As ``put``, of the values of the rows ``at`` alone, where the status says that they are known."""
+        if name not in self.columns:
+            return
+        rails = []
+        for values in (lo,) if hi is None else (lo, hi):
+            rails.append(np.full(self.n, np.nan))
+            rails[-1][at] = values
+        status = status.copy()
+        lost = at[np.isnan(lo) if hi is None else np.isnan(lo) | np.isnan(hi)]
+        status[lost] = MISSING
+        for rail in rails:
+            rail[lost] = np.nan
+        self.built[name] = Values(status, rails[0], rails[-1])
 
     def put_plain(self, name: str, values, unknown, status=None) -> None:
         """A truth or text column; ``unknown`` marks the cells without a value."""

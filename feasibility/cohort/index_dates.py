@@ -145,12 +145,16 @@ def _people(extract) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     alive. Of several births the earliest.
     """
     table = extract.tables["patients"]
-    got = (
-        table.filter(table.pid.notnull())
-        .group_by("pid")
-        .aggregate(died=table.death_date_last.min(), born=table.birth_date.min())
-    )
-    got = got.order_by("pid").to_pyarrow().combine_chunks()
+    table = table.filter(table.pid.notnull())
+    got = None
+    if table.get_backend().name == "duckdb":  # most tables list each patient once, in order: nothing to group or sort
+        got = table.select("pid", died=table.death_date_last, born=table.birth_date).to_pyarrow().combine_chunks()
+        ids = got["pid"].combine_chunks().cast(pa.string())
+        if len(ids) > 1 and not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
+            got = None
+    if got is None:
+        got = table.group_by("pid").aggregate(died=table.death_date_last.min(), born=table.birth_date.min())
+        got = got.order_by("pid").to_pyarrow().combine_chunks()
     ids = got["pid"].combine_chunks().cast(pa.string())
     died, born = days_of(got["died"]), days_of(got["born"])
     people = ids.to_numpy(zero_copy_only=False)

@@ -1,11 +1,14 @@
 """The picks of laboratory results as arrays, for events in the embedded DuckDB.
 
-The database filters, joins the codes and hands over two streams. Results in reach of a window come with their values;
-of those long before it, nothing matters but that they exist. A sort of all results is never needed: the latest day of
-each row is a running maximum, and only results that tie on it are compared further.
+The database filters and joins the codes, twice. Results in reach of a window come with their values; of those long
+before it, nothing matters but that they exist, and they come as a stream that is worked on while it is made. A sort of
+all results is never needed: the latest day of each row is a running maximum, and only results that tie on it are
+compared further.
 """
 
 from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,6 +18,9 @@ from feasibility.cohort.index_dates import days_of
 from feasibility.cohort.lab_pick import KINDS, NO_DAY, NO_NUMBER, NO_UNIT, OUTSIDE, Coded, Pick
 
 BATCH = 1 << 20
+BUFFER = "128MB"
+"""How far the database may run ahead of the arrays; with its own 1 MB the two would only wait for each other."""
+WORKERS = 2
 NEVER = np.int32(2**30)
 
 
@@ -33,6 +39,7 @@ class ArrayPicks:
             apart = coded.table["number"].isin(sorted(coded.apart))
             far, near = far & ~apart, near | apart
         self.marks: list[str | None] = [None]
+        self.begun: dict[int, Future] | None = None
         self.flags = self._before(far, lookup, numbers)
         self._load(near, lookup)
 
@@ -42,16 +49,25 @@ class ArrayPicks:
         undated = table["date"].isnull()
         table = table.filter(far | undated, table["value_num"].notnull())
         slot = table["number"].cast("int16") * 2 + undated.cast("int16")
-        flags = np.zeros((2 * numbers, len(self.rows.people)), dtype=bool)
+        people = len(self.rows.people)
+        flags = np.zeros((2 * numbers, people), dtype=bool)
         flat = flags.reshape(-1)
         for batch in self._stream(table.select(h=hashed(table["pid"]), slot=slot)):
             person = lookup.find(batch["h"].to_numpy())
-            cell = batch["slot"].to_numpy().astype("int64") * len(self.rows.people) + person
+            cell = np.multiply(batch["slot"].to_numpy(), people, dtype="int64")
+            cell += person
             flat[cell if len(person) and person.min() >= 0 else cell[person >= 0]] = True
         return flags
 
     def _stream(self, query):
-        return self.rows.backend.to_pyarrow_batches(query, chunk_size=BATCH)
+        """The batches of a query, prepared by the database while earlier ones are worked on."""
+        backend = self.rows.backend
+        before = backend.con.execute("SELECT current_setting('streaming_buffer_size')").fetchone()[0]
+        backend.con.execute(f"SET streaming_buffer_size = '{BUFFER}'")
+        try:
+            yield from backend.to_pyarrow_batches(query, chunk_size=BATCH)
+        finally:
+            backend.con.execute(f"SET streaming_buffer_size = '{before}'")
 
     def _load(self, near, lookup: IdLookup) -> None:
         """The results in reach, sorted by column."""
@@ -62,32 +78,23 @@ class ArrayPicks:
             "date", "date_last", "value_num", "comparator", "ref_high", "row_id",
             h=hashed(table["pid"]), combo=table["combo"].cast("int32"), **more,
         )  # fmt: skip
-        parts: dict[str, list] = {}
-        for batch in self._stream(query):
-            person = lookup.find(batch["h"].to_numpy())
-            keep = slice(None) if len(person) and person.min() >= 0 else person >= 0
-            values = {
-                "person": person,
-                "day": days_of(batch["date"]).astype("int32"),
-                "last": days_of(batch["date_last"]).astype("int32"),
-                "value": batch["value_num"].to_numpy(zero_copy_only=False),
-                "limit": batch["ref_high"].to_numpy(zero_copy_only=False).astype("float64"),
-                "row_id": batch["row_id"].to_numpy(zero_copy_only=False),
-                "combo": batch["combo"].to_numpy(),
-                "mark": self._marked(batch["comparator"]),
-            }
-            if more:
-                values["factor"] = batch["factor"].to_numpy(zero_copy_only=False).astype("float64")
-            for name, array in values.items():
-                parts.setdefault(name, []).append(array[keep])
-        self.events = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        # In one piece: it is kept as a whole anyway, and so the database's threads prepare it side by side.
+        got = self.rows.backend.to_pyarrow(query)
         number = self.coded.found["number"].to_numpy()
-        if not self.events:
-            self.order, self.bounds = np.zeros(0, "int64"), np.zeros(int(number.max()) + 2, "int64")
-            return
-        of = number.astype("int16")[self.events["combo"]]
+        person = lookup.find(got["h"].to_numpy())
+        combo = got["combo"].to_numpy()
+        of = number.astype("int16")[combo]
         self.order = np.argsort(of, kind="stable")
+        if len(person) and person.min() < 0:
+            self.order = self.order[person[self.order] >= 0]
         self.bounds = np.searchsorted(of[self.order], np.arange(int(number.max()) + 2))
+        self.events = {
+            "person": person, "combo": combo, "row_id": got["row_id"].to_numpy(),
+            "day": days_of(got["date"]).astype("int32"), "last": days_of(got["date_last"]).astype("int32"),
+            "mark": np.concatenate([np.zeros(0, "int8"), *map(self._marked, got["comparator"].chunks)]),
+        }  # fmt: skip
+        for name, column in [("value", "value_num"), ("limit", "ref_high"), *((n, n) for n in more)]:
+            self.events[name] = got[column].to_numpy().astype("float64", copy=False)
 
     def _marked(self, comparators) -> np.ndarray:
         """A number for each comparator, 0 for none; ``marks`` are their texts."""
@@ -113,6 +120,15 @@ class ArrayPicks:
         return one
 
     def pick(self, number: int) -> Pick:
+        """The pick of one column; the first call begins with those of all, as most of the work leaves Python's lock."""
+        if self.begun is None:
+            pool = ThreadPoolExecutor(WORKERS)
+            self.begun = {n: pool.submit(self._pick, n) for n in sorted(set(self.coded.found["number"]))}
+            pool.shutdown(wait=False)
+        begun = self.begun.pop(number, None)
+        return self._pick(number) if begun is None else begun.result()
+
+    def _pick(self, number: int) -> Pick:
         facts = self.coded.found[self.coded.found["number"] == number].iloc[0]
         events, n = self._of(number), self.rows.n
         window, order = int(facts["window"]), int(facts["order"])
@@ -120,7 +136,8 @@ class ArrayPicks:
         bad = _bad(events, float(facts["low"]), float(facts["high"]))
         events["worse"] = float(facts["sign"]) * events["x"]
         aside, partial = self._aside(events, bad, window)
-        events = {name: array[bad == 0] for name, array in events.items()}
+        if bad.any():
+            events = {name: array[bad == 0] for name, array in events.items()}
         if facts["mean"]:
             _mean(events)
         if not self.single:  # of one day one result, before a row is made for every index date
@@ -141,13 +158,16 @@ class ArrayPicks:
 
     def _elsewhere(self, number: int, events, window: int) -> tuple[np.ndarray, np.ndarray]:
         """Per row: is there a number before the window, and one without a date?"""
-        first = np.full(len(self.rows.people), NEVER, dtype="int32")
-        some = ~np.isnan(events["value"])
-        np.minimum.at(first, events["person"][some], events["day"][some])
         old, undated = self.flags[2 * number], self.flags[2 * number + 1]
         if not self.single:
-            first, old, undated = first[self.rows.person], old[self.rows.person], undated[self.rows.person]
-        return old | (first < self.at - window), undated
+            old, undated = old[self.rows.person], undated[self.rows.person]
+        # Only what lies before the window of the latest row can lie before that of any.
+        some = np.flatnonzero((events["day"] < self.at.max(initial=0) - window) & ~np.isnan(events["value"]))
+        if not len(some):
+            return old, undated
+        first = np.full(len(self.rows.people), NEVER, dtype="int32")
+        np.minimum.at(first, events["person"][some], events["day"][some])
+        return old | ((first if self.single else first[self.rows.person]) < self.at - window), undated
 
     def _pairs(self, person, day, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(event, row, age in days) of every event in the window of a row."""
@@ -165,10 +185,9 @@ class ArrayPicks:
 
     def _aside(self, events, bad, window: int):
         """Rows with results in the window that cannot be used, by kind; the last day one of no known day may have."""
-        n = self.rows.n
-        partial = np.full(n, np.iinfo("int64").min)  # NaT
+        partial = np.full(self.rows.n, np.iinfo("int64").min)  # NaT
         result = {}
-        for kind in KINDS:
+        for kind in KINDS if bad.any() else ():
             here = bad == kind
             if not here.any():
                 continue
@@ -201,7 +220,10 @@ def _bad(events, low: float, high: float) -> np.ndarray:
     inside = (events["x"] >= low * (1 - 1e-9)) & (events["x"] <= high * (1 + 1e-9))
     outside = ~inside & (events["mark"] == 0)
     choices = [np.isnan(events["value"]), events["day"] != events["last"], np.isnan(events["factor"]), outside]
-    return np.select(choices, [NO_NUMBER, NO_DAY, NO_UNIT, OUTSIDE], 0)
+    result = np.zeros(len(outside), dtype="int8")
+    for kind, here in reversed(list(zip((NO_NUMBER, NO_DAY, NO_UNIT, OUTSIDE), choices, strict=True))):
+        result[here] = kind  # the first that applies is written last
+    return result
 
 
 def _mean(events: dict[str, np.ndarray]) -> None:

@@ -222,7 +222,7 @@ def _build(table: RawTable, plan: _Plan, settings, progress) -> pd.DataFrame:
     return frame[physical]
 
 
-CARRIED = ("built_from", "index_policy", "tables")
+CARRIED = ("built_from", "index_policy", "index_stated", "tables", "code_lists")
 """What a cohort built from events still says of itself after it was written and read again."""
 
 

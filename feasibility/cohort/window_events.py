@@ -72,12 +72,15 @@ def build_labs(rows: Rows) -> None:
     found["spread"] = [_spread(facts[i], f) for i, f in zip(found["item"], found["factor"], strict=True)]
     picked = picks(rows, _coded(rows, facts, found, keys))
     some = set(found["item"])
-    chosen = {c.name: picked.pick(number[c.name]) if c.name in some else Pick.none(rows.n) for c in wanted}
-    for column in rows.columns.columns:
-        if column.statistic == "earlier" and column.of in some:
-            _earlier(rows, column, picked, number[column.of], chosen[column.of])
-    for column in wanted:
-        _settle(rows, column, facts[column.name], chosen.pop(column.name), found)
+    earlier = [c for c in rows.columns.columns if c.statistic == "earlier" and c.of in some]
+    chosen = {name: picked.pick(number[name]) for name in {c.of for c in earlier}}
+    for column in earlier:
+        _earlier(rows, column, picked, number[column.of], chosen[column.of])
+    for column in wanted:  # column by column: what is picked for the next may be under way while one is settled
+        pick = chosen.pop(column.name, None)
+        if pick is None:
+            pick = picked.pick(number[column.name]) if column.name in some else Pick.none(rows.n)
+        _settle(rows, column, facts[column.name], pick, found)
 
 
 def _sign(rows: Rows, column: Column) -> float:
@@ -213,20 +216,19 @@ def _settle(rows: Rows, column: Column, measured: Column, pick: Pick, found) -> 
         numbers = _over_limit(rows, column, measured, numbers, pick.limit, factors, at)
     numbers = settle_numbers(column, numbers, Unit(ratio=True), note)
     numbers.status[unsure & (numbers.status == KNOWN)] = DATE_IMPRECISE
-    ok = numbers.status == KNOWN
-    lo, hi, age = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     status[at] = numbers.status
-    lo[at[ok]], hi[at[ok]], age[at[ok]] = numbers.lo[ok], numbers.hi[ok], pick.age[ok]
-    rows.put(column.name, lo, hi, status)
+    ok = numbers.status == KNOWN
+    at, low, high = at[ok], numbers.lo[ok], numbers.hi[ok]
+    rows.put_at(column.name, at, low, None if np.array_equal(low, high) else high, status)
     if column.companion:
-        rows.put(column.companion, age, None, status)
+        rows.put_at(column.companion, at, pick.age[ok], None, status)
 
 
 def _numbers(values: np.ndarray, comparators: np.ndarray) -> Numbers:
     numbers = Numbers.empty(len(values))
     numbers.lo[:] = numbers.hi[:] = values
     numbers.status[:] = KNOWN
-    for mark in {c for c in comparators if c}:
+    for mark in set(comparators.tolist()) - {None, ""}:
         here = comparators == mark
         if mark.startswith("<"):
             numbers.lo[here] = -np.inf

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -164,20 +163,4 @@ def _shipped_lists(protocol: Protocol, record: Mapping[str, Any]) -> dict[str, s
     """Hashes of the shipped code lists, for a cohort that was built from events; a plain table used none."""
     if protocol.columns is None or not record.get("built_from"):
         return None
-    return code_list_hashes(protocol.columns)
-
-
-def code_list_hashes(columns, folders: Iterable[str | Path] = ()) -> dict[str, str]:
-    """A short hash of the codes of every list that these columns name, by the list's name.
-
-    >>> from feasibility import load_trial
-    >>> len(code_list_hashes(load_trial("NCT06642025").columns)["hemoglobin"])
-    12
-    """
-    known = set(codelists.names(folders))
-    named = {name for c in columns.columns for name in (c.codelist, *map(str, dict(c.lists).values()))}
-    hashes = {}
-    for name in sorted(named & known):
-        rows = sorted(codelists.load(name, folders)[["system", "code"]].itertuples(index=False, name=None))
-        hashes[name] = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
-    return hashes
+    return codelists.hashes(protocol.columns)

@@ -39,3 +39,14 @@ def test_nothing_asked_and_nobody_known(backend):
 
 def test_two_people_of_the_same_bits_are_noticed(backend):
     assert not IdLookup(backend, np.array(["a", "b", "a"], dtype=object)).unique
+
+
+def test_of_many_strangers_none_is_taken_for_a_patient(backend):
+    lookup = IdLookup(backend, np.array([f"patient {i}" for i in range(3000)], dtype=object))
+    strangers = bits(backend, [f"stranger {i}" for i in range(200_000)])
+    assert (lookup.find(strangers) == -1).all()
+    # Hashes that differ from a patient's in one bit share most of what chooses the cell and what it holds.
+    known = bits(backend, [f"patient {i}" for i in range(3000)])
+    for bit in range(64):
+        assert (lookup.find(known ^ np.uint64(1 << bit)) == -1).all()
+    assert (lookup.find(known) == np.arange(3000)).all()

@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 import feasibility as fz
+from feasibility.cohort.codelists import hashes
 from feasibility.commands.pooling import app
 from feasibility.errors import CohortError, FeasibilityError, ScreeningError
 from feasibility.patterns import PatternTable
 from feasibility.pooling.ohdsi import read_rule_masks
-from feasibility.pooling.parts import code_list_hashes, count_part
+from feasibility.pooling.parts import count_part
 
 runner = CliRunner()
 SEED = "NCT06642025"
@@ -152,14 +153,14 @@ def test_a_cohort_built_from_events_says_how(tmp_path):
     assert headers[0]["build"] is not None
     assert headers[0]["index"]["policy"] == "as_of"
     assert headers[0]["index"]["stated"]["date"] == "2025-06-30"
-    assert headers[0]["code_lists"] == code_list_hashes(protocol.columns)
+    assert headers[0]["code_lists"] == hashes(protocol.columns)
     assert len(headers[0]["code_lists"]) > 20
 
 
 def test_a_local_code_list_changes_its_hash(tmp_path):
     columns = fz.load_trial(SEED).columns
     (tmp_path / "hemoglobin.add.csv").write_text("system,code,term,source,certainty\nlocal,Hb-X,Hb,ours,D\n")
-    shipped, local = code_list_hashes(columns), code_list_hashes(columns, [tmp_path])
+    shipped, local = hashes(columns), hashes(columns, [tmp_path])
     assert {k for k in shipped if shipped[k] != local[k]} == {"hemoglobin"}
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import csv
 import functools
+import hashlib
+import json
 import os
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -221,3 +223,18 @@ def _read(file: Path, changed: int) -> tuple[tuple[str, ...], ...]:
             )
         rows.append(row)
     return tuple(dict.fromkeys(rows))
+
+
+def hashes(columns, folders: Iterable[str | Path] = ()) -> dict[str, str]:
+    """A short hash of the codes of every list that these columns name, by the list's name.
+
+    >>> from feasibility import load_trial
+    >>> len(hashes(load_trial("NCT06642025").columns)["hemoglobin"])
+    12
+    """
+    named = {name for c in columns.columns for name in (c.codelist, *map(str, dict(c.lists).values()))}
+    found = {}
+    for name in sorted(named & set(names(folders))):
+        rows = sorted(load(name, folders)[["system", "code"]].itertuples(index=False, name=None))
+        found[name] = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+    return found

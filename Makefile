@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine with Python 3.11 or later and make:
-#   make report   set up, build the synthetic registry, screen the seed trial, write the report
+#   make report   set up, build the synthetic registry, screen the seed trial, write the sponsor's report
 #   make test     set up and run the tests
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -17,7 +17,9 @@ $(READY): pyproject.toml constraints.txt
 report: $(READY)
 	$(BIN)/feasibility synthetic --patients 2000 --seed 1 --events native --output build/registry
 	$(BIN)/feasibility build build/registry --trial $(TRIAL) --index-date 2025-06-30 --output build/cohort.parquet --quality reports/quality.html
-	$(BIN)/feasibility report build/cohort.parquet --trial $(TRIAL) --output reports/$(TRIAL).html \
+	$(BIN)/feasibility report build/cohort.parquet --trial $(TRIAL) --output reports/$(TRIAL) --language en,zh \
+	  --plan examples/plans/one_centre.toml --months 120 --branding examples/branding.toml --by site_id
+	$(BIN)/feasibility worksheet build/cohort.parquet --trial $(TRIAL) --output reports/internal_worksheet.html \
 	  --events build/registry --from 2024-07-01 --to 2025-06-30 --plan examples/plans/one_centre.toml
 
 test: $(READY)

@@ -76,10 +76,10 @@ def screen(
 
 
 @app.command()
-def report(
+def worksheet(
     file: FileArg,
     trial: TrialOpt,
-    output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("reports/report.html"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("reports/internal.html"),
     mapping: MappingOpt = None,
     index_date: DateOpt = None,
     scenario: ScenarioOpt = None,
@@ -98,8 +98,9 @@ def report(
     end: Annotated[str | None, typer.Option("--to", help="Last day of the arrivals, YYYY-MM-DD.")] = None,
     target: Annotated[int, typer.Option(help="Patients to reach, without --plan.", min=1)] = 9,
     plan: Annotated[Path | None, typer.Option(help="TOML file: target, sites, rates.")] = None,
+    months: Annotated[int, typer.Option(help="Months the forecast looks ahead.", min=1)] = 60,
 ) -> None:
-    """Write the feasibility report as one self-contained HTML page (internal: not checked for disclosure)."""
+    """Write the hospital's own page with every exact count (internal: small counts can identify patients)."""
     from feasibility.report.build import build_report
     from feasibility.report.html import render_html
 
@@ -107,7 +108,9 @@ def report(
     cohort, screening = screen_table(file, protocol, mapping, index_date, missing_columns)
     with progress() as show:
         unknowns = _unknowns(screening, cohort, imputations, show)
-        forecast = _forecast(events, layout, protocol, start, end, target, plan, imputations, missing_columns, show)
+        forecast = _forecast(
+            events, layout, protocol, start, end, target, plan, months, imputations, missing_columns, show
+        )
     page = build_report(
         screening, cohort, title=title, generated_on=report_date or date.today().isoformat(), source=file.name,
         site=site, sponsor=sponsor, contact=contact, source_sha256=file_hash(file), unknowns=unknowns,
@@ -139,7 +142,7 @@ def _unknowns(screening, cohort, imputations: int, show):
     return missing_section(screening, cohort, made, progress=show)
 
 
-def _forecast(events, layout, protocol, start, end, target, plan, imputations, missing_columns, show):
+def _forecast(events, layout, protocol, start, end, target, plan, months, imputations, missing_columns, show):
     if events is None:
         return None
     if start is None or end is None:
@@ -149,8 +152,8 @@ def _forecast(events, layout, protocol, start, end, target, plan, imputations, m
 
     tables = read_events(events, layout, None, show)
     found = fz.enrollment_of(
-        tables, protocol, start, end, target=target, plan_file=plan, m=imputations, missing_columns=missing_columns,
-        progress=show,
+        tables, protocol, start, end, target=target, plan_file=plan, months=months, m=imputations,
+        missing_columns=missing_columns, progress=show,
     )  # fmt: skip
     return enrollment_section(found)
 

@@ -7,6 +7,7 @@ gives the same answer, unknown for unknown, on pandas, DuckDB, PostgreSQL and Sp
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
@@ -129,17 +130,24 @@ def normalised_source(function) -> str:
 
     The protocol's fingerprint covers it. Where no source is available the byte code stands in.
     """
-    parts = []
-    for one, tree in _sources(function):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-        parts.append(ast.unparse(tree) + _named_constants(one))
+    parts = [text + _named_constants(one) for one, text in _code_of(function)]
     if not parts:
         code = function.__code__
         constants = [c for c in code.co_consts if c != function.__doc__]
         parts.append(repr((code.co_code.hex(), code.co_names, constants)) + _named_constants(function))
     return "\n".join(parts)
+
+
+@functools.lru_cache(maxsize=1024)
+def _code_of(function) -> tuple[tuple, ...]:
+    """A function and its helpers, each with its code; read once, because a release asks for it hundreds of times."""
+    found = []
+    for one, tree in _sources(function):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        found.append((one, ast.unparse(tree)))
+    return tuple(found)
 
 
 def _named_constants(function) -> str:

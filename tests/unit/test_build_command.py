@@ -76,9 +76,9 @@ def test_a_report_on_made_up_patients_has_the_banner(tmp_path):
     cohort, page = tmp_path / "c.parquet", tmp_path / "r.html"
     done = run("build", tmp_path / "events", *TRIAL, "--index-date", "2025-06-30", "-o", cohort)
     assert "Synthetic data: these are not patients." in done.stdout
-    run("report", cohort, *TRIAL, "-o", page)
+    run("worksheet", cohort, *TRIAL, "-o", page)
     assert "Synthetic data: nobody on this page is a patient." in page.read_text(encoding="utf-8")
     (tmp_path / "events" / "SYNTHETIC.txt").unlink()
     run("build", tmp_path / "events", *TRIAL, "--index-date", "2025-06-30", "-o", cohort)
-    run("report", cohort, *TRIAL, "-o", page)
+    run("worksheet", cohort, *TRIAL, "-o", page)
     assert "nobody on this page is a patient" not in page.read_text(encoding="utf-8")

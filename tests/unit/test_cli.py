@@ -65,7 +65,7 @@ def test_by_stratum(small):
 def test_report_is_one_file_and_the_same_twice(small, tmp_path):
     pages = []
     for name in ("a.html", "b.html"):
-        done = feasibility("report", small, *SEED, "-o", tmp_path / name, "--date", "2025-07-01")
+        done = feasibility("worksheet", small, *SEED, "-o", tmp_path / name, "--date", "2025-07-01")
         assert done.returncode == 0, done.stderr
         pages.append((tmp_path / name).read_bytes())
     assert pages[0] == pages[1]

@@ -149,17 +149,17 @@ def test_a_plan_file_that_is_none(text, message, tmp_path):
 def test_the_report_has_both_sections_when_they_are_asked_for(hospital, sample):
     page = hospital / "report.html"
     done = feasibility(
-        "report", sample, *SEED, "-o", page, "--imputations", 0, "--events", hospital / "events", *PERIOD
+        "worksheet", sample, *SEED, "-o", page, "--imputations", 0, "--events", hospital / "events", *PERIOD
     )
     assert done.returncode == 0, done.stderr
     text = page.read_text(encoding="utf-8")
     assert "What the data cannot say, and what it costs" in text
     assert "How many would enrol, and when" in text
     assert "Everything the forecast assumes" in text
-    without = feasibility("report", sample, *SEED, "-o", page, "--imputations", 0)
+    without = feasibility("worksheet", sample, *SEED, "-o", page, "--imputations", 0)
     assert without.returncode == 0, without.stderr
     assert "How many would enrol" not in page.read_text(encoding="utf-8")
-    done = feasibility("report", sample, *SEED, "-o", page, "--events", hospital / "events")
+    done = feasibility("worksheet", sample, *SEED, "-o", page, "--events", hospital / "events")
     assert done.returncode == 2
     assert "--events needs --from and --to" in done.stderr
 

@@ -45,7 +45,7 @@ def test_a_missing_column_names_the_option(small, tmp_path):
 
 def test_the_report_carries_who_where_and_what_file(small, tmp_path):
     page = tmp_path / "r.html"
-    run("report", small, *TRIAL, "-o", page, "--site", "Hospital A", "--sponsor", "Acme", "--contact", "a@b.org",
+    run("worksheet", small, *TRIAL, "-o", page, "--site", "Hospital A", "--sponsor", "Acme", "--contact", "a@b.org",
         "--date", "2025-07-01")  # fmt: skip
     text = page.read_text(encoding="utf-8")
     for fact in ("site: Hospital A", "sponsor: Acme", "contact: a@b.org"):

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from feasibility.commands import build, forecast, relax, tables, what_if
+from feasibility.commands import build, forecast, pooling, relax, report, sharing, tables, what_if
 from feasibility.errors import FeasibilityError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     help="How many of our patients could join this trial, which criteria cost us the rest, and what if one moved?",
 )  # fmt: skip
 
-for module in (build, tables, what_if, relax, forecast):
+for module in (build, tables, report, what_if, relax, forecast, pooling, sharing):
     app.add_typer(module.app)
 
 

@@ -44,13 +44,15 @@ class Plan:
     """The questions of a release, as a function of the protocol alone.
 
     ``extended`` is the protocol with every changed criterion beside the original one, so that one screening answers
-    everything; ``changes`` are the curves' points and the scenarios.
+    everything; ``changes`` are the curves' points and the scenarios. ``more_strata`` are not shown: an earlier release
+    asked for them, and the audit needs them.
     """
 
     protocol: Protocol
     changes: tuple[Change, ...]
     variants: Mapping[str, Any]
     strata: tuple[str, ...] = ()
+    more_strata: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -91,6 +93,46 @@ class Plan:
         return Protocol(
             self.protocol.id, self.protocol.title, (*self.protocol.assessable, *extra), columns=self.protocol.columns
         )
+
+    @property
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """The thresholds and readings behind each column of statuses."""
+        own = {c.id: dict(c.values) for c in self.protocol.assessable}
+        return own | {key: dict(c.values) for key, c in self.variants.items()}
+
+    def beside(self, earlier: Iterable) -> tuple[Plan, tuple]:
+        """(the plan that also answers what earlier releases asked, those releases in the names of this plan).
+
+        Raises FeasibilityError for an earlier release with a criterion that this protocol does not have.
+        """
+        variants, renamed, strata = dict(self.variants), [], []
+        mine = {c.id: c for c in self.protocol.all_criteria if c.assessable}
+        now = {c.id: c for c in self.protocol.assessable}
+        for release in earlier:
+            names = {}
+            for column, settings in release.settings.items():
+                key = column.split("|")[0]
+                if key not in mine or set(settings) != set(mine[key].values):
+                    raise FeasibilityError(
+                        f"The release of {release.date} in the ledger shows {column!r}, which {self.protocol.id} does"
+                        " not have now, so what both together give away cannot be checked. Release with the protocol"
+                        " file of that release, or under another date."
+                    )
+                criterion = mine[key].with_thresholds(**settings)
+                if key in now and criterion.values == now[key].values:
+                    names[column] = key
+                    continue
+                told = {k: v for k, v in criterion.values.items() if key not in now or v != now[key].values[k]}
+                same = [name for name, c in variants.items() if name.split("|")[0] == key and c.values == settings]
+                names[column] = (
+                    same[0] if same else f"{key}|{','.join(f'{k}={v}' for k, v in told.items()) or 'waived'}"
+                )
+                variants[names[column]] = criterion
+            flags = {c for q in release.queries for c in q.columns if c not in release.settings}
+            strata += [flag.split("=")[0] for flag in sorted(flags)]
+            renamed.append(release.renamed(names))
+        more = tuple(name for name in dict.fromkeys(strata) if name not in self.strata)
+        return replace(self, variants=variants, more_strata=more), tuple(renamed)
 
     @property
     def ids(self) -> list[str]:
@@ -161,7 +203,7 @@ def _change(protocol: Protocol, changed: Protocol, name: str, table: str, varian
     columns, settings, words = [], {}, []
     for criterion in changed.assessable:
         original = mine.get(criterion.id)
-        if original is not None and criterion.signature() == original.signature():
+        if criterion == original:
             columns.append(criterion.id)
             continue
         moved = {} if original is None else {k: v for k, v in criterion.values.items() if original.values.get(k) != v}

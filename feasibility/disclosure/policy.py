@@ -29,7 +29,7 @@ class Policy:
     every_cell: bool = True
     min_width: int = 3
     epsilon: float | None = None
-    seconds: float = 30.0
+    seconds: float = 60.0
 
     def __post_init__(self):
         whole = all(isinstance(n, int) and not isinstance(n, bool) for n in (self.base, self.threshold))
@@ -50,6 +50,20 @@ class Policy:
     def margin_error(self) -> int:
         """How far a number rounded by itself (the second block) can lie from the truth."""
         return self.base // 2
+
+    @property
+    def margin_threshold(self) -> int:
+        """The smallest true count that is shown in the second block; smaller ones read "<13".
+
+        Higher than ``threshold``: where the core shows that a group is not empty, "<8" beside it would say 1 to 7.
+
+        >>> {name: policy.margin_threshold for name, policy in POLICIES.items() if policy.epsilon is None}
+        {'nhs': 13, 'cms': 17, 'omop': 8}
+        """
+        if self.threshold == 1:
+            return 1
+        least = -(-(self.threshold + self.base) // self.base) * self.base
+        return least - self.base // 2
 
     @property
     def cell_error(self) -> int:

@@ -7,9 +7,13 @@ are repaired best: the idea of small-count rounding (Langsrud and Heldal 2018, R
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from feasibility.disclosure.policy import Policy
+from feasibility.disclosure.queries import Query
+from feasibility.patterns import WORD
 
 CHUNK = 250_000
 """Patterns whose answers are held at a time."""
@@ -33,6 +37,46 @@ def groups_of(bound, failed: np.ndarray, unknown: np.ndarray, n: np.ndarray):
         return np.zeros((0, len(bound)), dtype=bool), np.zeros(0, dtype=np.int64)
     packed, counts = _distinct(np.concatenate([p for p, _ in found]), np.concatenate([c for _, c in found]))
     return np.unpackbits(packed, axis=1, count=len(bound)).astype(bool), counts
+
+
+def collapsed(ids: Sequence[str], queries: Sequence[Query], failed: np.ndarray, unknown: np.ndarray, n: np.ndarray):
+    """(failed, unknown, n) of fewer patterns with the same answers to the queries of the core.
+
+    Whoever fails two criteria, one of which no change touches, counts for the funnel alone: only the first failing and
+    the first unknown criterion before it matter. ``ids`` are the criteria, the first columns of the packed words. Past
+    64 criteria nothing is collapsed.
+    """
+    k = len(ids)
+    if not 1 < k <= WORD:
+        return failed, unknown, n
+    changed = [set(ids) - set(q.columns) for q in queries if q.table in ("scenarios", "curves")]
+    touched = set().union(*changed)
+    fixed = [i for i, key in enumerate(ids) if key not in touched]
+    if not fixed:
+        return failed, unknown, n
+    one, every = np.uint64(1), np.uint64(2**k - 1)
+    untouched = np.uint64(sum(1 << i for i in fixed))
+    f, u = failed[:, 0] & every, unknown[:, 0] & every
+    far = (np.bitwise_count(f) >= 2) & ((f & untouched) != 0)
+    f, u, counts = f[far], u[far], n[far]
+    before = (f & (~f + one)) - one
+    u &= before
+    first = np.bitwise_count(before).astype(np.int64)
+    doubt = np.where(u != 0, np.bitwise_count((u & (~u + one)) - one), k).astype(np.int64)
+    found = np.zeros(k * (k + 1), dtype=np.int64)
+    np.add.at(found, first * (k + 1) + doubt, counts)
+    occupied = np.flatnonzero(found)
+    first, doubt = occupied // (k + 1), occupied % (k + 1)
+    # A second failure beside the first, so that one of the two is never touched.
+    second = np.where([i in fixed for i in first], k - 1, fixed[-1])
+    rows = np.zeros((2, len(occupied), failed.shape[1]), dtype=np.uint64)
+    rows[0, :, 0] = (one << first.astype(np.uint64)) | (one << second.astype(np.uint64))
+    rows[1, :, 0] = np.where(doubt < k, one << np.minimum(doubt, k - 1).astype(np.uint64), np.uint64(0))
+    near = ~far
+    return (
+        np.concatenate([failed[near], rows[0]]), np.concatenate([unknown[near], rows[1]]),
+        np.concatenate([n[near], found[occupied]]),
+    )  # fmt: skip
 
 
 def _distinct(packed: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -171,8 +171,8 @@ class ProtectedTable:
 class RoundedMargin:
     """A table of the second block: each number rounded by itself, so that nothing in it need add up.
 
-    Columns of ``frame`` called ``n_*`` are patients, Int64; NA is a number below the policy's threshold ("<8"), which
-    is not told apart from 0.
+    Columns of ``frame`` called ``n`` or ``n_*`` are patients, Int64; NA is a number below the policy's
+    ``margin_threshold`` ("<13"), which is not told apart from 0.
     """
 
     name: str
@@ -185,18 +185,18 @@ class RoundedMargin:
         """Round a table of true counts (its columns ``n_*``).
 
         >>> from feasibility.disclosure.policy import POLICIES
-        >>> exact = pd.DataFrame({"n_failing": [0, 7, 8, 97]})
+        >>> exact = pd.DataFrame({"n_failing": [0, 12, 13, 97]})
         >>> RoundedMargin.of("failing", exact, POLICIES["nhs"]).frame["n_failing"].tolist()
-        [<NA>, <NA>, 10, 95]
+        [<NA>, <NA>, 15, 95]
         """
         frame = exact.copy()
         for column in frame.columns:
-            if str(column).startswith("n_"):
+            if column == "n" or str(column).startswith("n_"):
                 rounded = [policy.rounded(n) for n in frame[column]]
-                shown = [n if n >= policy.threshold else pd.NA for n in rounded]
+                shown = [n if n >= policy.margin_threshold else pd.NA for n in rounded]
                 frame[column] = pd.array(shown, dtype="Int64")
         return cls(name, frame, policy)
 
     def shown(self, n) -> str:
         """A number of the table as it is printed."""
-        return f"<{self.policy.threshold}" if pd.isna(n) else f"{int(n):,}"
+        return f"<{self.policy.margin_threshold}" if pd.isna(n) else f"{int(n):,}"

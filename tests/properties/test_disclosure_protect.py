@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from feasibility.disclosure.protect import protect
+from feasibility.disclosure.protect import collapsed, groups_of, protect
+from feasibility.disclosure.queries import changed_queries, funnel_queries, reason_queries
+from feasibility.patterns import pack
 
 
 @st.composite
@@ -48,3 +50,31 @@ def test_the_order_of_the_groups_changes_no_margin_much(table):
     made = protect(groups[order], margins[order], 5)
     error = np.abs((made - groups[order]) @ margins[order])
     assert (error <= 4 * margins.sum(axis=0)).all()
+
+
+@st.composite
+def patterns_and_changes(draw):
+    k, rows = draw(st.integers(2, 7)), draw(st.integers(1, 60))
+    ids = [f"C{i}" for i in range(k)]
+    bits = draw(arrays(np.int8, (rows, k + 1), elements=st.integers(0, 2)))
+    n = draw(arrays(np.int64, rows, elements=st.integers(1, 9)))
+    moved = draw(st.integers(0, k - 1))
+    waived = draw(st.integers(0, k - 1))
+    changes = [("moved", [*(c for i, c in enumerate(ids) if i != moved), f"{ids[moved]}|x=1"]),
+               ("waived", [c for i, c in enumerate(ids) if i != waived])]  # fmt: skip
+    return ids, [*ids, f"{ids[moved]}|x=1"], bits, n, changes
+
+
+@settings(max_examples=150, deadline=None)
+@given(patterns_and_changes())
+def test_collapsing_patterns_changes_no_answer(drawn):
+    ids, columns, bits, n, changes = drawn
+    failed, unknown = (pack([bits[:, i] == s for i in range(len(columns))], len(bits)) for s in (1, 2))
+    queries = [*funnel_queries(ids), *reason_queries(ids)]
+    for name, kept in changes:
+        queries += changed_queries(name, kept, "scenarios")
+    bound = [q.bind(columns) for q in queries]
+    expected = groups_of(bound, failed, unknown, n)
+    made = groups_of(bound, *collapsed(ids, queries, failed, unknown, n))
+    assert made[0].tolist() == expected[0].tolist()
+    assert made[1].tolist() == expected[1].tolist()

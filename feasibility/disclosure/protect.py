@@ -13,7 +13,7 @@ import numpy as np
 
 from feasibility.disclosure.policy import Policy
 from feasibility.disclosure.queries import Query
-from feasibility.patterns import WORD
+from feasibility.patterns import WORD, count
 
 CHUNK = 250_000
 """Patterns whose answers are held at a time."""
@@ -26,6 +26,9 @@ def groups_of(bound, failed: np.ndarray, unknown: np.ndarray, n: np.ndarray):
 
     Works through the patterns a chunk at a time, so that memory does not grow with them.
     """
+    if len(n) > CHUNK // 10:  # many patterns that differ in what no query asks: fewer rows to answer for
+        fewer = count((), failed, unknown, None, n)
+        failed, unknown, n = fewer.failed, fewer.unknown, fewer.n
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for start in range(0, len(n), CHUNK):
         part = slice(start, start + CHUNK)
@@ -74,9 +77,25 @@ def collapsed(ids: Sequence[str], queries: Sequence[Query], failed: np.ndarray, 
     rows[1, :, 0] = np.where(doubt < k, one << np.minimum(doubt, k - 1).astype(np.uint64), np.uint64(0))
     near = ~far
     return (
-        np.concatenate([failed[near], rows[0]]), np.concatenate([unknown[near], rows[1]]),
+        np.concatenate([failed[near], rows[0]]),
+        np.concatenate([_fewer_unknowns(failed[near], unknown[near], every, untouched), rows[1]]),
         np.concatenate([n[near], found[occupied]]),
-    )  # fmt: skip
+    )
+
+
+def _fewer_unknowns(failed: np.ndarray, unknown: np.ndarray, every, untouched) -> np.ndarray:
+    """With two unknowns, one in a criterion that no change touches, nobody is confirmed anywhere: the first matters.
+
+    The last untouched criterion stands for all the others.
+    """
+    one, last = np.uint64(1), np.uint64(1 << (int(untouched).bit_length() - 1))
+    u = unknown[:, 0] & every
+    first = u & (~u + one)
+    plain = (np.bitwise_count(u) >= 2) & ((u & untouched) != 0) & ((failed[:, 0] & last) == 0) & (first != last)
+    fewer = unknown.copy()
+    fewer[plain] = 0
+    fewer[plain, 0] = first[plain] | last
+    return fewer
 
 
 def _distinct(packed: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,15 +33,18 @@ def table(title: str, seconds: Mapping[str, float], base: str, notes: Mapping[st
 
 
 def extra_peak(run: Callable) -> float:
-    """Megabytes by which the process grew at its highest while ``run`` ran (Linux; NaN elsewhere)."""
+    """Megabytes by which the process grew at its highest while ``run`` ran (Linux; NaN elsewhere).
+
+    Pages of mapped files do not count: the system takes them back when it wants to.
+    """
     try:
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
     except OSError:
         return float("nan")
-    before = _status("VmRSS")
+    before, mapped = _status("VmRSS"), _status("RssFile")
     run()
-    return max(0.0, (_status("VmHWM") - before) / 1024)
+    return max(0.0, (_status("VmHWM") - before - max(0, _status("RssFile") - mapped)) / 1024)
 
 
 def _status(key: str) -> int:

@@ -22,7 +22,7 @@ _WHERE = {
     "cohort.declared": ("Measured", "Words"),
     "cohort.read": ("read_cohort", "as_cohort"),
     "cohort.write": ("write_cohort",),
-    "cohort.prepared": ("prepare", "open_prepared", "PreparedCohort"),
+    "cohort.prepared": ("prepare", "prepare_files", "open_prepared", "PreparedCohort"),
     "sources.native": ("read_extract",),
     "sources.omop": ("omop",),
     "sources.fhir": ("fhir",),

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from feasibility.analysis.axis import Steps
 from feasibility.analysis.bitmaps import packed, unpacked
+from feasibility.analysis.patients import patients_of
 from feasibility.analysis.steps import follow
-from feasibility.engine.compact import NotCompactError, Nothing, compact, take
+from feasibility.engine.compact import NotCompactError, Nothing, take
 from feasibility.errors import ScreeningError
 from feasibility.patterns import WORD
 from feasibility.protocol.criterion import Criterion
@@ -23,6 +23,8 @@ BLOCK = 1 << 16
 SAMPLE = 2_000
 CACHE_BYTES = 256 * 2**20
 STEPS_BYTES = 2**30
+FEW = 4
+"""Where the patients who matter to a question are fewer than one in so many, only they are followed."""
 
 
 class Answers:
@@ -33,7 +35,7 @@ class Answers:
 
     def __init__(
         self,
-        cohort: pd.DataFrame,
+        cohort,
         protocol: Protocol,
         *,
         screening: Screening | None = None,
@@ -41,13 +43,14 @@ class Answers:
         check: bool = True,
         progress: Callable[[str, float], None] | None = None,
     ):
+        self.patients = patients_of(cohort)
         if screening is None:
-            screening = screen(cohort, protocol, missing_columns=missing_columns, check=check, progress=progress)
-        elif screening.n_patients != len(cohort) or screening.protocol.fingerprint() != protocol.fingerprint():
+            screening = self.patients.screen(protocol, missing_columns=missing_columns, check=check, progress=progress)
+        elif screening.n_patients != self.patients.n or screening.protocol.fingerprint() != protocol.fingerprint():
             raise ScreeningError("The screening was made of another cohort or protocol; leave it out to make it anew.")
         self.cohort, self.protocol, self.screening = cohort, protocol, screening
         self.missing_columns = missing_columns
-        self._n = len(cohort)
+        self._n = self.patients.n
         self.everyone = packed(np.ones(self._n, dtype=bool))
         self._compact: dict[str, Any] = {}
         self._trust: dict[tuple, bool] = {}
@@ -126,13 +129,26 @@ class Answers:
     def steps(self, criterion: Criterion, name: str) -> Steps:
         """Every patient's step function of one threshold in one criterion, kept for the next question."""
         others = frozenset((n, v) for n, v in criterion.values.items() if n != name)
+        return self._followed((criterion.function, criterion.kind, name, others), criterion, name, None)
+
+    def steps_of_rest(self, criterion: Criterion, name: str, names: Iterable[str]) -> tuple[Steps, np.ndarray | slice]:
+        """The same for the patients of ``rest(names)``, and where these stand among those followed: only they are,
+        where they are few, for the others change no count."""
+        rows, _ = self.rest(names)
+        others = frozenset((n, v) for n, v in criterion.values.items() if n != name)
         key = criterion.function, criterion.kind, name, others
+        if key in self._steps or FEW * len(rows) > self._n:
+            return self._followed(key, criterion, name, None), rows
+        return self._followed((*key, frozenset(names)), criterion, name, rows), slice(None)
+
+    def _followed(self, key: tuple, criterion: Criterion, name: str, rows: np.ndarray | None) -> Steps:
         if key not in self._steps:
-            columns = self.columns(criterion)
+            columns, n = self.columns(criterion), self._n if rows is None else len(rows)
             blocks = []
-            for start in range(0, max(1, self._n), BLOCK):
-                block = slice(start, min(start + BLOCK, self._n))
-                part = {criterion.id: {n: take(column, block) for n, column in columns.items()}}
+            for start in range(0, max(1, n), BLOCK):
+                block = slice(start, min(start + BLOCK, n))
+                where = block if rows is None else rows[block]
+                part = {criterion.id: {n: take(column, where) for n, column in columns.items()}}
                 everyone = np.ones(block.stop - start, dtype=bool)
                 blocks.append(list(follow([criterion], part, name, criterion.values[name], everyone)))
             self._steps[key] = Steps.of(blocks)
@@ -144,20 +160,29 @@ class Answers:
     def _columns(self, criterion: Criterion, rows=None) -> dict:
         handed = {}
         for name in criterion.columns:
-            if name in self.cohort.columns:
+            if name in self.patients:
                 if name not in self._compact:
-                    self._compact[name] = compact(self.cohort, name)
+                    self._compact[name] = self.patients.compact(name)
                 handed[name] = self._compact[name] if rows is None else take(self._compact[name], rows)
             elif name in criterion.reads and self.missing_columns == "error":
-                screen(self.cohort.iloc[:1], _alone(criterion, self.protocol), check=False)  # says what is missing
+                self._refuse(criterion)
             else:
                 handed[name] = Nothing()
         return handed
 
+    def _refuse(self, criterion: Criterion) -> None:
+        """The error that says which column is missing."""
+        screen(self.patients.rows(slice(0, 1)), _alone(criterion, self.protocol), check=False)
+
     def _evaluate(self, criterion: Criterion) -> tuple[np.ndarray, np.ndarray] | None:
         """The packed answer on compact columns, block by block; None where it takes pandas after all."""
-        failed, unknown = np.empty(self._n, dtype=bool), np.empty(self._n, dtype=bool)
         try:
+            if self.missing_columns == "error" and any(n not in self.patients for n in criterion.reads):
+                self._refuse(criterion)
+            straight = self.patients.bitmaps(criterion)
+            if straight is not None:
+                return straight
+            failed, unknown = np.empty(self._n, dtype=bool), np.empty(self._n, dtype=bool)
             columns = self._columns(criterion)
             for start in range(0, self._n, BLOCK):
                 block = slice(start, min(start + BLOCK, self._n))
@@ -172,7 +197,7 @@ class Answers:
     def reference(self, criterion: Criterion, rows=None) -> tuple[np.ndarray, np.ndarray]:
         """Who fails a criterion and for whom it is unknown, by a screening of its own, of all patients or some rows."""
         known = any(c.function is criterion.function for c in self.protocol.assessable)
-        cohort = self.cohort if rows is None else self.cohort.iloc[rows]
+        cohort = self.patients.rows(slice(None) if rows is None else rows, criterion.columns)
         if not len(cohort):
             return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
         alone = _alone(criterion, self.protocol)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from feasibility.analysis.bits import first_bit
 from feasibility.analysis.reconcile import labelled, patterns_of, same
 from feasibility.errors import FeasibilityError, did_you_mean
 from feasibility.patterns import PatternTable
@@ -28,10 +29,8 @@ def attrition(result, order: Iterable[str] | None = None, *, level: str = "crite
     if by:
         return _by_stratum(result, order, level, by)
     patterns = at_level(patterns_of(result), level)
-    if order is not None:
-        first = list(dict.fromkeys(patterns.ids[patterns.position(name)] for name in order))
-        patterns = patterns.keep([*first, *(i for i in patterns.ids if i not in first)])
-    return _funnel(patterns)
+    first = list(dict.fromkeys(patterns.position(name) for name in order or ()))
+    return _funnel(patterns, [*first, *(i for i in range(len(patterns.labels)) if i not in first)])
 
 
 def at_level(patterns: PatternTable, level: str) -> PatternTable:
@@ -41,21 +40,23 @@ def at_level(patterns: PatternTable, level: str) -> PatternTable:
     return patterns.by_clause() if level == "clause" else patterns
 
 
-def _funnel(patterns: PatternTable) -> pd.DataFrame:
-    n = patterns.n
-    inside = np.ones(len(n), dtype=bool)
-    sure = np.ones(len(n), dtype=bool)
-    rows = {name: [] for name in COUNTS}
-    for i in range(len(patterns.labels)):
-        fails = patterns.fails(i)
-        rows["n_entering"].append(int(n[inside].sum()))
-        rows["n_excluded"].append(int(n[inside & fails].sum()))
-        inside &= ~fails
-        sure &= ~fails & ~patterns.unknowns(i)
-        rows["n_remaining"].append(int(n[inside].sum()))
-        rows["n_confirmed"].append(int(n[sure].sum()))
-        rows["n_undetermined"].append(int(n[inside & ~sure].sum()))
-    table = labelled(patterns, {"reason": [x.reason for x in patterns.labels], **rows})
+def _funnel(patterns: PatternTable, order: list[int]) -> pd.DataFrame:
+    """The funnel with the criteria in this order: each pattern falls at its first failure, whatever comes later."""
+    n, k = patterns.n, len(order)
+    ranks = [0] * k
+    for rank, i in enumerate(order):
+        ranks[i] = rank
+    fall = np.bincount(first_bit(patterns.failed, ranks), weights=n, minlength=k + 1)[:k]
+    open_ = np.bincount(first_bit(patterns.failed | patterns.unknown, ranks), weights=n, minlength=k + 1)[:k]
+    excluded, unsure = np.rint(fall).astype(np.int64), np.rint(open_.cumsum()).astype(np.int64)
+    remaining = patterns.n_patients - excluded.cumsum()
+    rows = {
+        "n_entering": remaining + excluded, "n_excluded": excluded, "n_undetermined": unsure - excluded.cumsum(),
+        "n_confirmed": patterns.n_patients - unsure, "n_remaining": remaining,
+    }  # fmt: skip
+    nobody = np.zeros((0, patterns.failed.shape[1]), dtype=np.uint64)
+    ordered = PatternTable(tuple(patterns.labels[i] for i in order), nobody, nobody, np.zeros(0, dtype=np.int64))
+    table = labelled(ordered, {"reason": [x.reason for x in ordered.labels], **{c: rows[c] for c in COUNTS}})
     reconcile_attrition(table, patterns.n_patients)
     return table
 

@@ -61,46 +61,51 @@ def _settle(what_if: WhatIf, asked: list) -> tuple[list[dict[str, Axis]], np.nda
 
     Also, for each of these patients, whether all the other criteria are known to be satisfied.
     """
-    rows, rest = what_if.rest([one[0].id for one in asked])
-    followed = [_followed(what_if, criterion, names, variants) for criterion, _, names, variants in asked]
+    ids = frozenset(one[0].id for one in asked)
+    rows, rest = what_if.rest(ids)
+    followed = [_followed(what_if, criterion, names, variants, ids) for criterion, _, names, variants in asked]
+    places = np.arange(len(rows))
     blocks = [
-        _settle_block(what_if, asked, followed, rows[start : start + BLOCK], rest[start : start + BLOCK])
-        for start in range(0, max(1, len(rows)), BLOCK)
+        _settle_block(what_if, asked, followed, rows[part], rest[part], places[part])
+        for part in (slice(start, start + BLOCK) for start in range(0, max(1, len(rows)), BLOCK))
     ]
     dims = [{rail: Axis.joined([block[0][d][rail] for block in blocks]) for rail in RAILS} for d in range(len(asked))]
     return dims, np.concatenate([block[1] for block in blocks])
 
 
-def _settle_block(what_if: WhatIf, asked, followed, rows, rest) -> tuple[list[dict[str, Axis]], np.ndarray]:
+def _settle_block(what_if: WhatIf, asked, followed, rows, rest, places) -> tuple[list[dict[str, Axis]], np.ndarray]:
     dims: list[dict[str, Axis]] = []
     for (criterion, _, names, variants), steps in zip(asked, followed, strict=True):
         if steps is not None:
-            dims.append(_on_variants(steps, variants, rows))
+            dims.append(_on_variants(steps, variants, rows, places))
         else:
             dims.append(_one_by_one(what_if, criterion, names, variants, rows))
         alive = np.flatnonzero(dims[-1]["possible"].start | dims[-1]["possible"].moves)
         if len(alive) < 0.9 * len(rows):
-            rows, rest = rows[alive], rest[alive]
+            rows, rest, places = rows[alive], rest[alive], places[alive]
             dims = [{rail: axis.take(alive) for rail, axis in one.items()} for one in dims]
     return dims, rest
 
 
-def _followed(what_if: WhatIf, criterion, names: list[str], variants: list) -> tuple[Steps, np.ndarray] | None:
-    """The step functions of the one threshold in which variants differ; None where they differ otherwise."""
+def _followed(
+    what_if: WhatIf, criterion, names: list[str], variants: list, ids
+) -> tuple[Steps, bool, np.ndarray] | None:
+    """The step functions of the one threshold in which variants differ, whether they are those of all patients, and
+    where the variants lie on them; None where they differ otherwise."""
     if len(names) != 1 or len(variants) < 4 or criterion.setting(names[0]).is_reading:
         return None
     try:
-        steps = what_if.steps(criterion, names[0])
+        steps, where = what_if.steps_of_rest(criterion, names[0], ids)
     except (NotCompactError, AttributeError, TypeError, ValueError, KeyError):
         return None
     grid = np.array([v[0] for v in variants if v is not None], dtype=float)
-    return steps, steps.places_on(grid)
+    return steps, not isinstance(where, slice), steps.places_on(grid)
 
 
-def _on_variants(followed: tuple[Steps, np.ndarray], variants: list, rows) -> dict[str, Axis]:
-    steps, places = followed
+def _on_variants(followed: tuple[Steps, bool, np.ndarray], variants: list, rows, within) -> dict[str, Axis]:
+    steps, of_all, places = followed
     n = len(variants) - (variants[-1] is None)
-    axes = {rail: getattr(steps, rail).take(rows).mapped(places, n) for rail in RAILS}
+    axes = {rail: getattr(steps, rail).take(rows if of_all else within).mapped(places, n) for rail in RAILS}
     if n < len(variants):  # waived comes last: everybody satisfies it there
         for rail, axis in axes.items():
             last = axis.start.copy()

@@ -148,15 +148,17 @@ def steps_of(what_if: WhatIf, name: str) -> tuple[Steps, np.ndarray]:
     owners = owners_of(what_if.protocol, name)
     rows, rest = what_if.rest([c.id for c in owners])
     if len(owners) == 1:
-        steps = followed(what_if, name, owners[0])
-        return steps, steps.numbers(rows, rest)
+        steps, where = followed(what_if, name, owners[0], [owners[0].id])
+        known = np.flatnonzero(rest) if isinstance(where, slice) else rows[rest]
+        confirmed, possible = steps.confirmed.numbers(known), steps.possible.numbers(where)
+        return steps, np.stack([confirmed, possible], axis=1)
     steps = joint_steps(what_if, name, owners, rows, rest)
     return steps, steps.numbers()
 
 
-def followed(what_if: WhatIf, name: str, criterion) -> Steps:
-    """The step functions of all patients in the one criterion that owns a threshold."""
-    return _made(name, [criterion], lambda: what_if.steps(criterion, name))
+def followed(what_if: WhatIf, name: str, criterion, names) -> tuple[Steps, np.ndarray | slice]:
+    """The step functions in the one criterion that owns a threshold, and where ``rest(names)`` stand among them."""
+    return _made(name, [criterion], lambda: what_if.steps_of_rest(criterion, name, names))
 
 
 def joint_steps(what_if: WhatIf, name: str, owners, rows, rest) -> Steps:
@@ -170,7 +172,7 @@ def joint_steps(what_if: WhatIf, name: str, owners, rows, rest) -> Steps:
     return _made(name, owners, make)
 
 
-def _made(name: str, owners, make) -> Steps:
+def _made(name: str, owners, make):
     try:
         return make()
     except UNFOLLOWED as error:

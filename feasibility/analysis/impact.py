@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from feasibility.analysis.attrition import at_level
+from feasibility.analysis.bits import sums_by_bit
 from feasibility.analysis.reconcile import labelled, patterns_of, same
+from feasibility.patterns import PatternTable
 
 
 def impact(result, *, level: str = "criterion") -> pd.DataFrame:
@@ -31,24 +33,24 @@ def impact(result, *, level: str = "criterion") -> pd.DataFrame:
     excluded, exact because each patient's contribution has a closed form.
     """
     patterns = at_level(patterns_of(result), level)
-    n, n_failed, n_unknown = patterns.n, patterns.n_failed, patterns.n_unknown
-    known_rest = n_unknown == 0
-    share = n / np.maximum(n_failed, 1)
-    rows: dict[str, list] = {
-        name: []
-        for name in ("n_failing", "n_unknown", "n_only_reason", "n_only_unknown", "gain_confirmed", "gain_possible")
+    n, k, n_failed, n_unknown = patterns.n, len(patterns.labels), patterns.n_failed, patterns.n_unknown
+
+    def sums(words, where, weights=n):
+        return sums_by_bit(words[where], weights[where], k)
+
+    alone = n_failed == 1
+    one_in_doubt = (n_failed == 0) & (n_unknown == 1)
+    either = patterns.failed | patterns.unknown
+    counted = {
+        "n_failing": sums(patterns.failed, n_failed > 0),
+        "n_unknown": sums(patterns.unknown, n_unknown > 0),
+        "n_only_reason": sums(patterns.failed, alone & (n_unknown == 0)),
+        "n_only_unknown": sums(patterns.unknown, one_in_doubt),
+        "gain_confirmed": sums(either, n_failed + n_unknown == 1),
+        "gain_possible": sums(patterns.failed, alone),
     }
-    shapley = []
-    for i in range(len(patterns.labels)):
-        fails, unknown = patterns.fails(i), patterns.unknowns(i)
-        only_fails = fails & (n_failed == 1)
-        rows["n_failing"].append(patterns.count(fails))
-        rows["n_unknown"].append(patterns.count(unknown))
-        rows["n_only_reason"].append(patterns.count(only_fails & known_rest))
-        rows["n_only_unknown"].append(patterns.count(unknown & (n_failed == 0) & (n_unknown == 1)))
-        rows["gain_confirmed"].append(patterns.count((fails | unknown) & (n_failed + n_unknown == 1)))
-        rows["gain_possible"].append(patterns.count(only_fails))
-        shapley.append(float(share[fails].sum()))
+    rows = {name: np.rint(values).astype(np.int64) for name, values in counted.items()}
+    shapley = sums(patterns.failed, n_failed > 0, n / np.maximum(n_failed, 1))
     table = labelled(patterns, {**rows, "shapley": shapley})
     ineligible = patterns.n_patients - patterns.n_possible
     same("the shares add up to the ineligible", table.shapley.sum(), ineligible, tolerance=1e-6 * max(1, ineligible))
@@ -65,14 +67,18 @@ def overlaps(result, *, level: str = "criterion", top: int | None = None) -> pd.
     """
     patterns = at_level(patterns_of(result), level)
     ids = np.array(patterns.ids, dtype=object)
-    fails = np.stack([patterns.fails(i) for i in range(len(ids))], axis=1)
-    out = fails.any(axis=1)
-    distinct, inverse = np.unique(fails[out], axis=0, return_inverse=True)
-    n = np.bincount(inverse.ravel(), weights=patterns.n[out], minlength=len(distinct)).astype(np.int64)
+    out = patterns.n_failed > 0
+    bare = PatternTable(patterns.labels, patterns.failed[out], np.zeros_like(patterns.failed[out]), patterns.n[out])
+    merged = bare.keep(bare.ids)
+    n = merged.n
     same("the overlaps add up to the ineligible", n.sum(), patterns.n_patients - patterns.n_possible)
-    index = pd.Index([tuple(ids[row]) for row in distinct], name="reasons", tupleize_cols=False)
-    table = pd.DataFrame({"n": n, "n_reasons": distinct.sum(axis=1)}, index=index)
-    table = table.sort_values(["n", "n_reasons"], ascending=[False, True], kind="stable")
-    table = table if top is None else table.head(top)
+    n_reasons = merged.n_failed
+    # Largest first, then the fewer reasons; among equals as the reasons' places in the protocol say, the last first.
+    places = [merged.fails(i) for i in reversed(range(len(ids)))]
+    order = np.lexsort([*places, n_reasons, -n])
+    order = order if top is None else order[:top]
+    fails = np.stack([merged.fails(i)[order] for i in range(len(ids))], axis=1)
+    index = pd.Index([tuple(ids[row]) for row in fails], name="reasons", tupleize_cols=False)
+    table = pd.DataFrame({"n": n[order], "n_reasons": n_reasons[order]}, index=index)
     table.attrs = {"total": int(n.sum()), "names": {x.id: x.name for x in patterns.labels}}
     return table

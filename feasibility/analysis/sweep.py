@@ -163,11 +163,12 @@ def _plane(what_if: WhatIf, one, two) -> pd.DataFrame:
 
 def _apart(what_if: WhatIf, first: str, second: str, owners, grids) -> dict[str, np.ndarray]:
     """Two thresholds of different criteria: patients fall on the grid where both have turned; sums do the rest."""
-    rows, rest = what_if.rest({c.id for both in owners for c in both})
+    ids = frozenset(c.id for both in owners for c in both)
+    rows, rest = what_if.rest(ids)
     axes = []
     for name, owned, grid in zip((first, second), owners, grids, strict=True):
         if len(owned) == 1:
-            steps, mine = followed(what_if, name, owned[0]), rows
+            steps, mine = followed(what_if, name, owned[0], ids)
         else:
             steps, mine = joint_steps(what_if, name, owned, rows, np.ones(len(rows), dtype=bool)), slice(None)
         places = steps.places_on(grid)

@@ -35,8 +35,10 @@ class WhatIf(Answers):
     where the criterion allows it; each such criterion is first compared with the screening, on every patient (under
     other readings, with pandas on a sample).
 
-    ``cohort`` has one row a patient (see ``screen``, whose ``missing_columns``, ``check`` and ``progress`` these
-    are); ``screening`` reuses one already made of this cohort and protocol. The cohort must not be changed meanwhile.
+    ``cohort`` has one row a patient, in pandas or prepared (``fz.prepare``, ``fz.open_prepared``; never turned into
+    pandas as a whole, and what is kept of its screening numbers the rows instead of naming the patients).
+    ``missing_columns``, ``check`` and ``progress`` are those of ``screen``; ``screening`` reuses one already made of
+    this cohort and protocol. The cohort must not be changed meanwhile.
     A change is a ``Protocol``, a ``Scenario``, a mapping of thresholds and readings, or None for the protocol itself.
 
     Raises ScreeningError as ``screen`` does, ProtocolError for a change that does not fit the protocol.
@@ -122,7 +124,7 @@ class WhatIf(Answers):
             both = [tuple(unpacked(b, self._n) for b in self.bits(c)) for c in criteria]
             failed, unknown = (pack([pair[k] for pair in both], self._n) for k in (0, 1))
         # A screening of nobody under the changed protocol brings labels, header and absent columns.
-        frame = screen(self.cohort.iloc[:1], protocol, missing_columns=self.missing_columns, check=False)
+        frame = screen(self.patients.rows(slice(0, 1)), protocol, missing_columns=self.missing_columns, check=False)
         strata = base.strata
         return Screening(
             protocol, base.index, frame.labels, failed, unknown, frame.missing_columns, strata,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from feasibility.bounded import UPPER
-from feasibility.cohort.schema import CohortTable
+from feasibility.cohort.schema import DTYPES, STRING, CohortTable
 from feasibility.cohort.values import refuse
 from feasibility.errors import CohortError
 
@@ -37,7 +38,9 @@ class ParquetCohort:
         self.files = []
         for file in files:
             try:
-                self.files.append(pq.ParquetFile(file, memory_map=True))
+                one = pq.ParquetFile(file, memory_map=True)
+                texts = [f.name for f in one.schema_arrow if pa.types.is_string(f.type) and f.name != "patient_id"]
+                self.files.append(pq.ParquetFile(file, memory_map=True, read_dictionary=texts, metadata=one.metadata))
             except FileNotFoundError:
                 raise CohortError(f"{file}: there is no such file.") from None
             except (pa.ArrowException, OSError) as error:
@@ -67,24 +70,73 @@ class ParquetCohort:
             "null": pa.types.is_null, "boolean": pa.types.is_boolean, "Int64": pa.types.is_integer,
             "Float64": pa.types.is_floating, "string": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
         }  # fmt: skip
-        return next((kind for kind, test in tests.items() if test(text)), ""), str(type_)
+        return next((kind for kind, test in tests.items() if test(text)), ""), str(text)
 
     def batches(self, names, ids: bool = False) -> Iterator:
         """(checked Arrow table of the physical columns, share of rows done); with ``ids`` also the patient ids."""
         wanted = self.physical(names)
         extra = ["patient_id"] if ids and "patient_id" in self.columns else []
+        ranges = self._ranges(wanted)
         done = 0
+        for table in _ahead(self._tables([*wanted, *extra])):
+            self._check(table.select(wanted), ranges)
+            done += table.num_rows
+            yield table, done / self.n
+
+    def _tables(self, columns: list[str]) -> Iterator:
+        import pyarrow as pa
+
         for file in self.files:
-            for batch in file.iter_batches(batch_size=MOST, columns=[*wanted, *extra], use_threads=True):
-                import pyarrow as pa
+            for batch in file.iter_batches(batch_size=MOST, columns=columns, use_threads=True):
+                yield pa.Table.from_batches([batch])
 
-                table = pa.Table.from_batches([batch])
-                self._check(table.select(wanted))
-                done += table.num_rows
-                yield table, done / self.n
+    def _ranges(self, names: list[str]) -> dict[str, tuple[float, float]]:
+        """The least and the greatest value of the numbers whose files state them for every row group."""
+        found: dict[str, list] = {}
+        for file in self.files:
+            metadata = file.metadata
+            places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
+            for name in names:
+                for group in range(metadata.num_row_groups):
+                    stated = metadata.row_group(group).column(places[name]).statistics
+                    known = stated is not None and stated.has_min_max and isinstance(stated.min, (int, float))
+                    empty = stated is not None and stated.has_null_count and stated.num_values == 0
+                    if not empty:
+                        found.setdefault(name, []).append((stated.min, stated.max) if known else None)
+        return {
+            name: (min(low for low, _ in ends), max(high for _, high in ends))
+            for name, ends in found.items() if None not in ends
+        }  # fmt: skip
 
-    def _check(self, table) -> None:
-        """The same refusals as ``check_values``, on Arrow columns."""
+    def whole(self, names) -> pd.DataFrame:
+        """Some columns of all the patients, as a cohort holds them, the rows numbered."""
+        return pd.DataFrame({name: self._series(name) for name in self.physical(names)}, copy=False)
+
+    def text(self, name: str):
+        """A text column as one Arrow array."""
+        import pyarrow as pa
+
+        return pa.chunked_array([c for file in self.files for c in file.read([name])[name].chunks]).combine_chunks()
+
+    def _series(self, name: str):
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        kind, _ = self.kind(name)
+        read = pa.chunked_array([c for file in self.files for c in file.read([name])[name].chunks])
+        if kind in ("Float64", "Int64", "boolean"):
+            return read.to_pandas(types_mapper=lambda _: DTYPES[kind]).array
+        if kind == "null":
+            return pd.array([pd.NA] * len(read), dtype="boolean")
+        if not pa.types.is_dictionary(read.type):
+            read = read.dictionary_encode()
+        read = read.unify_dictionaries()
+        words = np.array([*read.chunk(0).dictionary.to_pylist(), pd.NA], dtype=object)
+        codes = [pc.fill_null(c.indices, -1).to_numpy(zero_copy_only=False) for c in read.chunks]
+        return pd.array(words[np.concatenate(codes)], dtype=STRING)
+
+    def _check(self, table, ranges: dict[str, tuple[float, float]]) -> None:
+        """The same refusals as ``check_values``, on Arrow columns; ``ranges`` saves a look at those within bounds."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -93,7 +145,13 @@ class ParquetCohort:
             declared = self._declared[base] if self._declared is not None and base in self._declared else None
             column = table[name]
             numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-            if numeric and declared is not None and declared.hard is not None:
+            stated = ranges.get(name)
+            if (
+                numeric
+                and declared is not None
+                and declared.hard is not None
+                and not (stated and declared.hard[0] <= stated[0] and stated[1] <= declared.hard[1])
+            ):
                 low, high = declared.hard
                 ends = pc.min_max(column).as_py()
                 if ends["min"] is not None and (ends["min"] < low or ends["max"] > high):
@@ -106,11 +164,24 @@ class ParquetCohort:
                 if n:
                     refuse(base, n, "a lower bound above the upper one")
             if declared is not None and declared.values and not numeric:
-                codes = {c for c in pc.unique(column).to_pylist() if c is not None}
-                unknown = codes - set(declared.values)
+                declared_codes = {*declared.values, None}
+                if pa.types.is_dictionary(column.type) and all(
+                    set(chunk.dictionary.to_pylist()) <= declared_codes for chunk in column.chunks
+                ):
+                    continue
+                unknown = set(pc.unique(column).to_pylist()) - declared_codes
                 if unknown:
                     n = int(pd.Series(column.to_pylist(), dtype=object).isin(unknown).sum())
                     refuse(name, n, f"a code that is not declared (known: {', '.join(declared.values)})")
+
+
+def _ahead(items: Iterator) -> Iterator:
+    """The same items, each made by a second thread while the one before is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = reader.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = reader.submit(next, items, None)
+            yield item
 
 
 def repeated(hashes: list[np.ndarray]) -> int:

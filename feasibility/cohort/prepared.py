@@ -1,8 +1,9 @@
 """A prepared cohort: bare arrays that screening reads as they lie, kept in an Arrow file that opens instantly.
 
-Numbers with few distinct values become ranks in their sorted values (two bytes a patient, -1 for unknown), so a
-comparison with a threshold is one with a whole number, and exact. Other numbers stay float64 with NaN for unknown. A
-yes/no column is two bytes, known-true and known-false; codes are small whole numbers. ``inf`` ("never") is a value.
+Numbers with few distinct values become ranks in their sorted values (-1 for unknown), so a comparison with a threshold
+is one with a whole number, and exact. Other numbers stay float64 with NaN for unknown. A yes/no column is two bytes,
+known-true and known-false; codes are small whole numbers. ``inf`` ("never") is a value. Beside them lie the same ranks,
+codes and flags as bitmaps, one a binary digit: screening reads only these (``feasibility.engine.packed``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,24 @@ from feasibility.cohort.schema import DTYPES, STRING, CohortTable
 from feasibility.cohort.values import check_values
 from feasibility.errors import CohortError, did_you_mean
 
-FORMAT = "feasibility prepared cohort 1"
-RANKS = 32_000
+FORMAT = "feasibility prepared cohort 2"
+RANKS = 120_000
 """Distinct values up to which a number is kept as a rank."""
 EXACT = 2.0**53
 KNOWN = "__known"
 NO = "__no"
+BITS = "__bits"
 
 
 @dataclass(frozen=True, eq=False)
 class Stored:
     """One column as it lies in memory.
 
-    ``kind`` is rank, float, flag or code. ``lower`` holds ranks (int16), floats, known-true bytes or codes; ``upper``
+    ``kind`` is rank, float, flag or code. ``lower`` holds ranks, floats, known-true bytes or codes; ``upper``
     the upper bounds of a bounded column, else None; ``other`` the known mask of floats or the known-false rail of
-    flags; ``table`` the sorted values of ranks; ``words`` the texts of codes. ``dtype`` is the cohort's.
+    flags; ``table`` the sorted values of ranks; ``words`` the texts of codes. ``dtype`` is the cohort's. ``planes`` are
+    bitmaps: where it is known (flags: known-true, then known-false), then the inverted digits of ranks (lower ends,
+    then upper ends) or codes, the lowest digit first.
     """
 
     kind: str
@@ -47,6 +51,12 @@ class Stored:
     other: np.ndarray | None = None
     table: np.ndarray | None = None
     words: tuple[str, ...] = ()
+    planes: tuple[np.ndarray, ...] = ()
+
+    def take(self, where) -> Stored:
+        """Some rows of it."""
+        arrays = (None if a is None else a[where] for a in (self.lower, self.upper, self.other))
+        return _sliced(Stored(self.kind, self.dtype, *arrays, self.table, self.words))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +65,8 @@ class PreparedCohort:
 
     ``record`` is what ``cohort.attrs["feasibility"]`` held; ``repeated`` counts the rows of patients that occur more
     than once. ``guarded`` remembers which criteria were seen not to be decided by a hole of this very cohort, and
-    ``on_blocks`` which ones agree with pandas on it, so that screening again need not look again.
+    ``on_blocks`` which ones agree with pandas on it, so that screening again need not look again; ``asked`` the last
+    protocols.
     """
 
     stored: Mapping[str, Stored] = field(repr=False)
@@ -65,6 +76,7 @@ class PreparedCohort:
     repeated: int = 0
     guarded: set = field(default_factory=set, repr=False)
     on_blocks: dict = field(default_factory=dict, repr=False)
+    asked: dict = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> Stored:
         try:
@@ -93,23 +105,41 @@ class PreparedCohort:
             [ids, pd.DatetimeIndex(days[where].astype("datetime64[us]"))], names=["patient_id", "index_date"]
         )
 
-    def frame(self, where=slice(None), names=None) -> pd.DataFrame:
-        """The cohort (or some rows and columns of it) as pandas holds it; ``where`` is a slice or positions."""
+    def frame(self, where=slice(None), names=None, *, ids: bool = True) -> pd.DataFrame:
+        """The cohort (or some rows and columns of it) as pandas holds it; ``where`` is a slice or positions.
+
+        ``ids=False`` numbers the rows instead, which saves making a text for each patient.
+        """
         data = {}
         for name in self.stored if names is None else names:
             one = self[name]
             data[name] = _pandas(one, one.lower, where)
             if one.upper is not None:
                 data[name + UPPER] = _pandas(one, one.upper, where)
-        frame = pd.DataFrame(data, index=self.index(where))
+        n = len(range(*where.indices(self.n))) if isinstance(where, slice) else len(where)
+        frame = pd.DataFrame(data, index=self.index(where) if ids else pd.RangeIndex(n))
         frame.attrs["feasibility"] = BuildRecord(self.record)
         return frame
 
+    def take(self, where) -> PreparedCohort:
+        """Some rows, a slice or positions, as a prepared cohort of their own, without their ids."""
+        stored = {name: one.take(where) for name, one in self.stored.items()}
+        n = len(range(*where.indices(self.n))) if isinstance(where, slice) else len(where)
+        return PreparedCohort(stored, n, self.record)
+
     @property
     def nbytes(self) -> int:
-        """Bytes a patient's columns take, all together."""
+        """Bytes a patient's columns take, all together; ``nbytes_screened`` of them are what screening reads."""
         arrays = (a for one in self.stored.values() for a in (one.lower, one.upper, one.other) if a is not None)
-        return sum(a.nbytes for a in arrays)
+        return sum(a.nbytes for a in arrays) + self.nbytes_screened
+
+    @property
+    def nbytes_screened(self) -> int:
+        """Bytes of the bitmaps, and of the floats that have none."""
+        return sum(p.nbytes for one in self.stored.values() for p in one.planes) + sum(
+            a.nbytes for one in self.stored.values() if one.kind == "float" for a in (one.lower, one.upper)
+            if a is not None
+        )  # fmt: skip
 
 
 def prepare(cohort: pd.DataFrame, columns: CohortTable | None = None) -> PreparedCohort:
@@ -131,10 +161,39 @@ def prepare(cohort: pd.DataFrame, columns: CohortTable | None = None) -> Prepare
         if name.endswith(UPPER) and name.removesuffix(UPPER) in cohort.columns:
             continue
         upper = cohort[name + UPPER] if name + UPPER in cohort.columns else None
-        stored[name] = _store(name, cohort[name], upper)
+        stored[name] = _sliced(_store(name, cohort[name], upper))
     ids = _ids(cohort.index)
     twice = int(pd.Series(ids[0]).duplicated(keep=False).sum())
     return PreparedCohort(stored, len(cohort), dict(cohort.attrs.get("feasibility", {})), ids, twice)
+
+
+def prepare_files(path: str | Path, columns: CohortTable | None = None) -> PreparedCohort:
+    """As ``prepare``, of a Parquet file or a folder of them, column by column: they need not fit in memory as pandas.
+
+    Raises
+    ------
+    CohortError
+        As ``prepare`` does, and where there is no Parquet file or their columns differ.
+    """
+    from feasibility.cohort.batches import ParquetCohort
+
+    source = ParquetCohort(path, columns)
+    names = [n for n in source if n not in ("patient_id", "index_date") and n.removesuffix(UPPER) in (n, *source)]
+    stored = {}
+    for name in names:
+        if not (name.endswith(UPPER) and name.removesuffix(UPPER) in names):
+            part = source.whole([name])
+            check_values(part, columns)
+            stored[name] = _sliced(_store(name, part[name], part.get(name + UPPER)))
+    if "patient_id" not in source:
+        ids, twice = np.arange(source.n).astype(str).astype(object), 0
+    else:
+        ids = _Texts(source.text("patient_id"))
+        twice = int(pd.Series(pd.util.hash_array(np.asarray(ids._array))).duplicated(keep=False).sum())
+    days = np.full(source.n, np.datetime64("NaT", "us"))
+    if "index_date" in source:
+        days = source.text("index_date").to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    return PreparedCohort(stored, source.n, {}, (ids, days), twice)
 
 
 def write_prepared(cohort: pd.DataFrame | PreparedCohort, path: str | Path, columns: CohortTable | None = None) -> Path:
@@ -143,6 +202,7 @@ def write_prepared(cohort: pd.DataFrame | PreparedCohort, path: str | Path, colu
 
     ready = cohort if isinstance(cohort, PreparedCohort) else prepare(cohort, columns)
     ids, days = ready.ids
+    ids = np.array([str(i) for i in ids], dtype=object) if isinstance(ids, np.ndarray) else ids
     fields = {"patient_id": pa.array(ids, pa.large_string()), "index_date": pa.array(days.astype("datetime64[D]"))}
     layout = {}
     for name, one in ready.stored.items():
@@ -153,6 +213,9 @@ def write_prepared(cohort: pd.DataFrame | PreparedCohort, path: str | Path, colu
         for key, array in ((name, one.lower), (name + UPPER, one.upper), (name + suffix, one.other)):
             if array is not None:
                 fields[key] = pa.array(array.view(np.uint8) if array.dtype == bool else array)
+        for i, plane in enumerate(one.planes):
+            fields[f"{name}{BITS}{i}"] = pa.BooleanArray.from_buffers(pa.bool_(), ready.n, [None, pa.py_buffer(plane)])
+        layout[name]["planes"] = len(one.planes)
     notes = {"format": FORMAT, "layout": layout, "record": ready.record, "repeated": ready.repeated}
     table = pa.table(fields).replace_schema_metadata({"feasibility": json.dumps(notes, default=str)})
     path = Path(path)
@@ -197,9 +260,14 @@ def open_prepared(path: str | Path) -> PreparedCohort:
         if one["kind"] == "flag":
             lower = lower.view(bool)
         other = None if other is None else other.view(bool)
-        stored[name] = Stored(one["kind"], one["dtype"], lower, upper, other, table, tuple(one["words"]))
+        planes = tuple(_plane(batch.column(f"{name}{BITS}{i}")) for i in range(one["planes"]))
+        stored[name] = Stored(one["kind"], one["dtype"], lower, upper, other, table, tuple(one["words"]), planes)
     ids = _Texts(batch.column("patient_id")), batch.column("index_date").to_numpy(zero_copy_only=False)
     return PreparedCohort(stored, batch.num_rows, notes["record"], ids, notes["repeated"])
+
+
+def _plane(column) -> np.ndarray:
+    return np.frombuffer(column.buffers()[1], dtype=np.uint8)[: -(-len(column) // 8)]
 
 
 class _Texts:
@@ -232,6 +300,36 @@ def _ids(index: pd.Index) -> tuple[np.ndarray, np.ndarray]:
     return ids, index.get_level_values("index_date").to_numpy().astype("datetime64[us]")
 
 
+def _sliced(one: Stored) -> Stored:
+    """With its bitmaps."""
+    if one.kind == "flag":
+        return replace(one, planes=(_pack(one.lower), _pack(one.other)))
+    if one.kind == "float":
+        return replace(one, planes=(_pack(one.other),))
+    known = _pack(one.lower >= 0)
+    values = len(one.words) if one.kind == "code" else len(one.table)
+    ends = [one.lower] if one.upper is None else [one.lower, one.upper]
+    return replace(one, planes=(known, *(plane for end in ends for plane in _digits(end, values))))
+
+
+def _digits(codes: np.ndarray, values: int) -> list[np.ndarray]:
+    """One inverted bitmap for each binary digit of the codes, the lowest first.
+
+    Codes run from 0 to ``values - 1``; -1, unknown, has every digit set, and so a zero in every inverted bitmap.
+    """
+    whole = codes.view(f"u{codes.itemsize}")
+    planes = [np.empty(-(-len(codes) // 8), dtype=np.uint8) for _ in range(int(values).bit_length())]
+    for start in range(0, len(codes), 1 << 16):
+        part, at = whole[start : start + (1 << 16)], slice(start // 8, start // 8 + (1 << 13))
+        for i, plane in enumerate(planes):
+            plane[at] = _pack((part & whole.dtype.type(1 << i)) == 0)
+    return planes
+
+
+def _pack(mask: np.ndarray) -> np.ndarray:
+    return np.packbits(mask, bitorder="little")
+
+
 def _store(name: str, column: pd.Series, upper: pd.Series | None) -> Stored:
     dtype = "string" if isinstance(column.dtype, pd.StringDtype) else str(column.dtype)
     if dtype not in DTYPES:
@@ -259,8 +357,9 @@ def _numbers(dtype: str, rails: list[np.ndarray]) -> Stored:
     if len(table) > RANKS:
         return Stored("float", dtype, *rails, *([None] * (2 - len(rails))), ~np.isnan(rails[0]))
     order = np.argsort(table)
-    rank = np.full(len(table) + 1, -1, dtype=np.int16)  # the last one is for code -1, unknown
-    rank[order] = np.arange(len(table), dtype=np.int16)
+    small = _whole(len(table))
+    rank = np.full(len(table) + 1, -1, dtype=small)  # the last one is for code -1, unknown
+    rank[order] = np.arange(len(table), dtype=small)
     ranks = rank[codes].reshape(len(rails), -1)
     return Stored("rank", dtype, *ranks, *([None] * (2 - len(rails))), table=table[order])
 

@@ -9,6 +9,10 @@ from feasibility.bounded import UPPER
 from feasibility.cohort.schema import CohortTable
 from feasibility.errors import CohortError
 
+BLOCK = 1 << 16
+"""Patients looked at together, so that they stay in the processor's cache."""
+MOST = 64
+"""Strings up to which a column of codes is told apart by reference."""
 ADVICE = "read_cohort(file) and as_cohort(frame) set such values aside and count them."
 
 
@@ -23,7 +27,7 @@ def check_values(cohort: pd.DataFrame, columns: CohortTable | None) -> None:
         if pd.api.types.is_numeric_dtype(cohort[name].dtype) and cohort[name].dtype != "boolean":
             _check_numbers(cohort, name, declared)
         elif declared is not None and declared.values:
-            codes = pd.unique(cohort[name].dropna())
+            codes = _distinct(cohort[name])
             unknown = [c for c in codes if c not in declared.values]
             if unknown:
                 n = int(cohort[name].isin(unknown).fillna(False).sum())
@@ -34,6 +38,8 @@ def check_values(cohort: pd.DataFrame, columns: CohortTable | None) -> None:
 
 def _check_numbers(cohort: pd.DataFrame, name: str, declared) -> None:
     column = cohort[name]
+    if name + UPPER not in cohort.columns and _fine(column, declared):
+        return
     missing = column.isna().to_numpy()
     values = column.to_numpy(dtype=float, na_value=0.0)
     nan = np.isnan(values)
@@ -55,6 +61,35 @@ def _check_numbers(cohort: pd.DataFrame, name: str, declared) -> None:
         outside = ~missing & ((values < low) | (values > high))
         if outside.any():
             refuse(name, int(outside.sum()), f"a value outside {low:g} to {high:g}, which is impossible")
+
+
+def _fine(column: pd.Series, declared) -> bool:
+    """Whether a quick look at the numbers as they lie finds nothing to refuse."""
+    array = column.array
+    if not hasattr(array, "_mask") or (declared is not None and declared.dtype == "Int64" and column.dtype != "Int64"):
+        return False
+    low, high = (-np.inf, np.inf) if declared is None or declared.hard is None else declared.hard
+    for start in range(0, len(array), BLOCK):
+        values = array._data[start : start + BLOCK]  # pandas has no public way without a copy
+        fine = values >= low  # NaN is not
+        fine &= values <= high
+        fine |= array._mask[start : start + BLOCK]
+        if not fine.all():
+            return False
+    return True
+
+
+def _distinct(column: pd.Series) -> list:
+    """The distinct codes of a column; few strings referred to by many patients are told apart by reference."""
+    objects = np.ascontiguousarray(column.array.to_numpy(dtype=object))
+    references = np.frombuffer(objects, dtype=np.intp) if len(objects) else np.zeros(0, dtype=np.intp)
+    left, found = references, []
+    while len(left):
+        if len(found) > MOST:
+            return list(pd.unique(column.dropna()))
+        found.append(objects[int((references == left[0]).argmax())])
+        left = left[left != left[0]]
+    return sorted({text for text in found if isinstance(text, str)})
 
 
 def refuse(name: str, n: int, what: str) -> None:

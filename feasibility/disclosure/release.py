@@ -31,7 +31,7 @@ from feasibility.disclosure.table import ProtectedTable, RoundedMargin
 from feasibility.errors import FeasibilityError, did_you_mean
 from feasibility.patterns import PatternTable, pack
 from feasibility.protocol.protocol import Protocol
-from feasibility.screening import labels_of, screen
+from feasibility.screening import labels_of
 
 FORMAT = "feasibility release 1"
 SHOWN = ("funnel", "only-reason", "bounds", "scenarios", "curves", "failing", "strata")
@@ -278,14 +278,8 @@ def extended_of(source, plan: Plan, missing_columns: str, progress) -> Extended:
     """The extended patterns of patients wherever they are."""
     if isinstance(source, PatternTable):
         return Extended.of(plan, source)
-    strata = (*plan.strata, *plan.more_strata)
-    if strata:
-        if not isinstance(source, pd.DataFrame):
-            raise FeasibilityError("Strata can be released for a cohort in memory only; leave strata out.")
-        options = {"missing_columns": missing_columns, "strata": strata, "progress": progress}
-        screening = screen(source, plan.extended, **options)
-        return Extended.of(plan, screening.patterns(by=strata))
-    return Extended.of(plan, count_patterns(source, plan.extended, missing_columns=missing_columns, progress=progress))
+    options = {"by": (*plan.strata, *plan.more_strata), "missing_columns": missing_columns, "progress": progress}
+    return Extended.of(plan, count_patterns(source, plan.extended, **options))
 
 
 def protected_core(plan: Plan, extended: Extended, policy: Policy, tables: Iterable[str]):

@@ -1,4 +1,4 @@
-"""All criteria over one block of patients after the other, on bare numpy columns, packed to a code a patient.
+"""All criteria over one block of patients after the other, on bare columns, packed to a code a patient.
 
 The same functions as everywhere. Each criterion is first compared with the pandas reference on a sample of the very
 cohort, unknown for unknown; one that differs, or uses something these columns do not offer, runs on pandas.
@@ -6,131 +6,128 @@ cohort, unknown for unknown; one that differs, or uses something these columns d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from feasibility.engine.compact import NotCompactError, Nothing, Tri, compact, take
-from feasibility.engine.pandas_engine import evaluate_on, hand_out
-from feasibility.engine.ranks import column_of
+from feasibility.engine.compact import NotCompactError, Nothing, Tri
+from feasibility.engine.packed import pack
+from feasibility.engine.packed import unpack as unpacked
+from feasibility.engine.pandas_engine import evaluate_on
+from feasibility.engine.readers import Pandas, Prepared
+from feasibility.engine.tally import Tally, count_codes
+from feasibility.engine.transpose import transposed
 
-BLOCK = 1 << 16
-"""Rows a block: its columns stay in the processor's cache from one criterion to the next."""
+__all__ = ["Pandas", "Prepared", "Tally", "bitmaps", "count_codes", "count_statuses", "statuses", "unable", "unpack"]
+
 SMALL = 20_000
 """Below this many rows whole pandas columns are as quick."""
 SAMPLE = 2_000
 CHUNK = 500_000
 """Rows handed to pandas at a time for a criterion that needs it."""
+COUNTED = 1 << 20
+"""Patients whose codes are made before they are counted, while the next ones are evaluated."""
 UNABLE = (NotCompactError, AttributeError, TypeError, ValueError)
 _NOTHING = Nothing()
 
 
-class Pandas:
-    """A cohort of nullable pandas columns, as the engine reads it."""
-
-    def __init__(self, cohort: pd.DataFrame, names: Iterable[str]):
-        self.cohort, self.names, self.n = cohort, list(names), len(cohort)
-
-    def has(self, name: str) -> bool:
-        return name in self.cohort.columns
-
-    def column(self, name: str):
-        return compact(self.cohort, name)
-
-    def rows(self, where) -> dict:
-        return hand_out(self.cohort.iloc[where], [n for n in self.names if self.has(n)])
-
-
-class Prepared:
-    """A prepared cohort (``feasibility.cohort.prepared``), as the engine reads it."""
-
-    def __init__(self, cohort, names: Iterable[str]):
-        self.cohort, self.names, self.n = cohort, list(names), cohort.n
-
-    def has(self, name: str) -> bool:
-        return name in self.cohort
-
-    def column(self, name: str):
-        return column_of(self.cohort[name], name)
-
-    def rows(self, where) -> dict:
-        names = [n for n in self.names if self.has(n)]
-        return hand_out(self.cohort.frame(where, names), names)
-
-
 @dataclass(frozen=True)
 class Answered:
-    """A criterion whose answers are there already, one a patient."""
+    """A criterion whose answers are there already, as packed bits of all patients."""
 
     kind: str
     id: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (f"answers of {self.id}",)
-
-    def evaluate(self, columns: dict):
-        return columns[self.columns[0]]
+    yes: np.ndarray
+    no: np.ndarray
 
 
 def statuses(source, criteria, small: int = SMALL, slow=None, progress: Callable[[str, float], None] | None = None):
-    """(codes, ids of criteria that ran on pandas): packed statuses of every patient, see ``write_block``.
+    """(codes, ids of criteria that ran on pandas): packed statuses of every patient, one row of 64-bit words each.
 
-    Up to ``small`` patients pandas does it all. ``slow`` are the ids that need it where that is known already.
+    The bytes of failed come first, then those of unknown; bit i of byte j is criterion 8 j + i. Up to ``small``
+    patients pandas does it all. ``slow`` are the ids that need it where that is known already.
     """
-    columns, ready = {}, []
-    if slow is None:
-        slow = set() if source.n <= small else unable(source, criteria)
+    ready, slow = _ready(source, criteria, small, slow)
+    codes = np.empty((-(-source.n // 64) * 64, words_of(len(criteria))), dtype=np.uint64)
+    for rows, planes in _planes(source, ready, progress):
+        _write(planes, codes[rows])
+    return codes[: source.n], [c.id for c in criteria if c.id in slow]
+
+
+def count_statuses(source, criteria, slow=None, progress: Callable[[str, float], None] | None = None):
+    """(distinct codes, patients of each), as ``statuses`` and ``count_codes`` find them, in the memory of a part."""
+    ready, _ = _ready(source, criteria, SMALL, slow)
+    with Tally(len(criteria)) as tally:
+        codes, filled = None, 0
+        for rows, planes in _planes(source, ready, progress):
+            if codes is None:
+                size = min(-(-source.n // 64) * 64, COUNTED)
+                codes, filled = np.empty((size, words_of(len(criteria))), dtype=np.uint64), 0
+            length = rows.stop - rows.start
+            _write(planes, codes[filled : filled + length])
+            filled += length
+            if filled >= len(codes) or rows.stop >= source.n:
+                tally.add(codes[: filled - max(0, rows.stop - source.n)])
+                codes = None
+        return tally.result()
+
+
+def bitmaps(source, criterion) -> tuple[np.ndarray, np.ndarray]:
+    """Who fails one criterion and for whom it is unknown, as packed bits in 64-bit words, zeros after the last patient.
+
+    Raises what the criterion does that these columns cannot (``UNABLE``).
+    """
+    failed, unknown = (np.zeros(-(-source.n // 64), dtype=np.uint64) for _ in range(2))
+    for rows, planes in _planes(source, [criterion], None):
+        at = slice(rows.start // 64, rows.stop // 64)
+        failed[at], unknown[at] = planes[0], planes[8]
+    if source.n % 64:
+        for words in (failed, unknown):
+            words[-1] &= np.uint64((1 << source.n % 64) - 1)
+    return failed, unknown
+
+
+def _ready(source, criteria, small: int, slow) -> tuple[list, set]:
+    """The criteria as blocks can evaluate them, those that need pandas answered already."""
     whole = source.n <= small
-    for criterion in criteria:
-        if not whole and criterion.id not in slow:
-            columns |= {n: source.column(n) for n in criterion.columns if n not in columns and source.has(n)}
-            ready.append(criterion)
-        else:
-            answered = Answered(criterion.kind, criterion.id)
-            columns[answered.columns[0]] = _on_pandas(source, criterion)
-            ready.append(answered)
-    return codes_of(ready, columns, source.n, progress), [c.id for c in criteria if c.id in slow]
+    if slow is None:
+        slow = set() if whole else unable(source, criteria)
+    return [c if not whole and c.id not in slow else _on_pandas(source, c) for c in criteria], slow
 
 
 def unable(source, criteria) -> set[str]:
     """The criteria that do not run on bare columns, or do not agree with pandas on a sample of the patients."""
     positions = np.unique(np.linspace(0, source.n - 1, SAMPLE).astype(int))
-    sample, columns = source.rows(positions), {}
-    return {c.id for c in criteria if not _runs(source, c, columns, positions, sample)}
+    sample, part = source.rows(positions), source.part(positions)
+    return {c.id for c in criteria if not _runs(part, c, sample)}
 
 
-def _runs(source, criterion, columns: dict, positions, sample) -> bool:
-    """Whether the criterion runs on bare columns and agrees with pandas on the sample; fetches its columns."""
+def _runs(part, criterion, sample: dict) -> bool:
+    """Whether the criterion runs on bare columns and agrees with pandas on the sample."""
     try:
-        for name in criterion.columns:
-            if name not in columns and source.has(name):
-                columns[name] = source.column(name)
-        mine = {n: take(columns[n], positions) if n in columns else _NOTHING for n in criterion.columns}
-        met = criterion.evaluate(mine)
+        met = criterion.evaluate(_columns(part, [criterion], slice(0, part.n)))
     except UNABLE:
         return False
     if not isinstance(met, Tri):
         return False
-    expected = evaluate_on(criterion, sample, len(positions))
+    expected = evaluate_on(criterion, sample, part.n)
     hole = expected.isna().to_numpy()
     holds = expected.to_numpy(dtype=bool, na_value=False)
-    yes, no = met.rails(len(positions))
+    yes, no = (unpacked(_as_bits(rail, part.n), part.n) for rail in (met.yes, met.no))
     return np.array_equal(yes, holds) and np.array_equal(no, ~holds & ~hole)
 
 
-def _on_pandas(source, criterion) -> Tri:
+def _on_pandas(source, criterion) -> Answered:
     yes, no = np.zeros(source.n, dtype=bool), np.zeros(source.n, dtype=bool)
     for block in blocks(source.n, CHUNK):
         mask = evaluate_on(criterion, source.rows(block), block.stop - block.start)
         yes[block] = mask.to_numpy(dtype=bool, na_value=False)
         no[block] = ~yes[block] & ~mask.isna().to_numpy()
-    return Tri(yes, no)
+    return Answered(criterion.kind, criterion.id, pack(yes), pack(no))
 
 
-def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
+def blocks(n: int, size: int) -> Iterator[slice]:
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
 
@@ -140,75 +137,58 @@ def width(criteria: int) -> int:
     return -(-criteria // 8)
 
 
-def codes_of(criteria, columns: dict, n: int, progress: Callable[[str, float], None] | None = None) -> np.ndarray:
-    """Packed statuses, one row of 64-bit words a patient: the bytes of failed, then those of unknown."""
-    size = width(len(criteria))
-    codes = np.zeros((n, max(1, -(-2 * size // 8))), dtype=np.uint64)
-    as_bytes = codes.view(np.uint8).reshape(n, -1)
-    for block in blocks(n):
-        write_block(criteria, {k: take(c, block) for k, c in columns.items()}, as_bytes[block], size)
-        if progress:
-            progress("criteria", block.stop / n)
-    return codes
+def words_of(criteria: int) -> int:
+    """64-bit words of a patient's code."""
+    return max(1, -(-2 * width(criteria) // 8))
 
 
-def write_block(criteria, columns: dict, out: np.ndarray, size: int) -> None:
-    """The statuses of one block into ``out``, a row of bytes a patient; bit i of byte j is criterion 8 j + i."""
-    rows = len(out)
-    failed, known = np.empty(rows, dtype=np.uint8), np.empty(rows, dtype=np.uint8)
-    either = np.empty(rows, dtype=bool)
-    for byte in range(size):
-        group = criteria[8 * byte : 8 * byte + 8]
-        failed.fill(0)
-        known.fill(0)
-        for criterion in reversed(group):  # the last one pushed is bit 0
-            met = criterion.evaluate({c: columns.get(c, _NOTHING) for c in criterion.columns})
-            yes, no = met.yes, met.no
-            _push(failed, no if criterion.kind == "inclusion" else yes)
-            if isinstance(yes, np.ndarray) and isinstance(no, np.ndarray):
-                _push(known, np.logical_or(yes, no, out=either))
+def _columns(source, criteria, block: slice) -> dict:
+    names = {name: None for c in criteria if not isinstance(c, Answered) for name in c.columns}
+    return dict.fromkeys(names, _NOTHING) | source.columns([n for n in names if source.has(n)], block)
+
+
+def _planes(source, criteria, progress) -> Iterator[tuple[slice, np.ndarray]]:
+    """(rows, one bitmap a bit of the code) block by block; the rows are filled up to a multiple of 64."""
+    second = 8 * width(len(criteria))
+    room = -(-min(source.block, source.n) // 64)
+    planes = np.zeros((64 * words_of(len(criteria)), room), dtype=np.uint64)
+    for block in blocks(source.n, source.block):
+        words = -(-(block.stop - block.start) // 64)
+        columns = _columns(source, criteria, block)
+        as_bytes = planes[:, :words].view(np.uint8)[:, : -(-(block.stop - block.start) // 8)]
+        at = slice(block.start // 8, -(-block.stop // 8))
+        for i, criterion in enumerate(criteria):
+            if isinstance(criterion, Answered):
+                yes, no = criterion.yes[at], criterion.no[at]
             else:
-                _push(known, True if yes is True or no is True else no if yes is False else yes)
-        out[:, byte] = failed
-        np.invert(known, out=known)
-        known &= np.uint8((1 << len(group)) - 1)
-        out[:, size + byte] = known
+                met = criterion.evaluate({c: columns[c] for c in criterion.columns})
+                yes, no = met.yes, met.no
+            as_bytes[i] = _rail(no if criterion.kind == "inclusion" else yes)
+            np.bitwise_or(_rail(yes), _rail(no), out=as_bytes[second + i])
+            np.invert(as_bytes[second + i], out=as_bytes[second + i])
+        yield slice(block.start, block.start + 64 * words), planes[:, :words]
+        if progress:
+            progress("criteria", block.stop / source.n)
 
 
-def _push(bits: np.ndarray, mask) -> None:
-    np.add(bits, bits, out=bits)
-    if isinstance(mask, np.ndarray) and mask.ndim:
-        np.bitwise_or(bits, mask.view(np.uint8), out=bits)
-    elif mask:
-        np.bitwise_or(bits, np.uint8(1), out=bits)
+def _rail(rail):
+    return rail if isinstance(rail, np.ndarray) and rail.ndim else np.uint8(255 if rail else 0)
 
 
-def count_codes(codes: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct rows and how many patients each has; ``codes`` is used up (sorted where it lies).
+def _as_bits(rail, n: int) -> np.ndarray:
+    return np.broadcast_to(_rail(rail), -(-n // 8))
 
-    One word a patient is sorted (fast where numpy sorts with SIMD); several are numbered word by word, so the cost
-    grows with the criteria and no further.
-    """
-    if codes.shape[1] == 1 and weights is None:
-        keys = codes[:, 0]
-        keys.sort()
-        new = np.ones(len(keys), dtype=bool)
-        np.not_equal(keys[1:], keys[:-1], out=new[1:])
-        starts = np.flatnonzero(new)
-        return keys[starts][:, None], np.diff(np.append(starts, len(keys)))
-    ids = pd.factorize(codes[:, 0])[0]
-    for word in codes.T[1:]:
-        more, distinct = pd.factorize(word)
-        ids = pd.factorize(ids * np.int64(len(distinct)) + more)[0]
-    n = np.bincount(ids, weights=weights).astype(np.int64)
-    first = np.empty(len(n), dtype=np.int64)
-    first[ids[::-1]] = np.arange(len(ids) - 1, -1, -1)
-    return codes[first], n
+
+def _write(planes: np.ndarray, codes: np.ndarray) -> None:
+    for word in range(codes.shape[1]):
+        transposed(planes[64 * word : 64 * word + 64], codes[:, word])
 
 
 def unpack(codes: np.ndarray, criteria: int) -> tuple[np.ndarray, np.ndarray]:
     """(failed, unknown) as rows of 64-bit words, one bit a criterion, as ``PatternTable`` holds them."""
     size, words = width(criteria), max(1, -(-criteria // 64))
+    if codes.shape[1] == 1:
+        return codes & np.uint64((1 << 8 * size) - 1), codes >> np.uint64(8 * size)
     as_bytes = np.ascontiguousarray(codes).view(np.uint8).reshape(len(codes), -1)
     result = []
     for start in (0, size):

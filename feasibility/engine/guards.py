@@ -41,7 +41,7 @@ def sample_prepared(cohort, names, rows: int = ROWS, seed: int = SEED) -> pd.Dat
         for one in (cohort[n] for n in names)
         if one.kind == "code" and cohort.n > rows
     ]
-    return with_empty_row(cohort.frame(_positions(cohort.n, coded, rows, seed), names))
+    return with_empty_row(cohort.frame(_positions(cohort.n, coded, rows, seed), names, ids=False))
 
 
 def _positions(n: int, coded: list[np.ndarray], rows: int, seed: int) -> np.ndarray:

@@ -16,7 +16,7 @@ SIDE = {op.gt: ("right", True), op.le: ("right", False), op.ge: ("left", True), 
 
 
 class Rank(_Column):
-    """``codes`` are ranks (int16, -1 unknown), ``above`` the same bytes unsigned, ``table`` the sorted values."""
+    """``codes`` are ranks (-1 unknown), ``above`` the same bytes unsigned, ``table`` the sorted values."""
 
     __slots__ = ("codes", "above", "table", "cuts", "name")
     __hash__ = None
@@ -26,7 +26,7 @@ class Rank(_Column):
 
     @classmethod
     def of(cls, codes: np.ndarray, table: np.ndarray, name: str = "") -> Rank:
-        return cls(codes, codes.view(np.uint16), table, {}, name)
+        return cls(codes, codes.view(f"u{codes.itemsize}"), table, {}, name)
 
     def take(self, where) -> Rank:
         return Rank(self.codes[where], self.above[where], self.table, self.cuts, self.name)

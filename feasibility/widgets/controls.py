@@ -96,8 +96,8 @@ def controls_of(what_if: WhatIf) -> dict[str, Control]:
 
 def _span(what_if: WhatIf, setting: Setting, value) -> tuple[float, float, float]:
     """Where the slider begins and ends, and its step: the values patients have, and room around the protocol's own."""
-    columns = sorted(c for c in compared_with(what_if, setting.name) if c in what_if.cohort.columns)
-    seen = _seen(what_if.cohort, columns, upto=1.0 if setting.is_lookback else 0.99)
+    columns = sorted(c for c in compared_with(what_if, setting.name) if c in what_if.patients)
+    seen = _seen(what_if.patients, columns, upto=1.0 if setting.is_lookback else 0.99)
     declared = _declared(what_if.protocol.columns, columns)
     own = float(value) if value is not None and math.isfinite(value) else None
     low, high = seen or declared["soft"] or declared["hard"] or (0.0, 2 * own if own else 1.0)
@@ -135,10 +135,9 @@ def step_for(low: float, high: float, own: float | None, *, whole: bool = False)
     return 1.0 if whole else enough
 
 
-def _seen(cohort, columns, upto: float) -> tuple[float, float] | None:
+def _seen(patients, columns, upto: float) -> tuple[float, float] | None:
     """The middle 98 % of the numbers that patients have in these columns, or with ``upto=1`` all but the lowest."""
-    thin = cohort.iloc[:: max(1, len(cohort) // SAMPLE)]
-    parts = [thin[c].to_numpy(dtype=float, na_value=np.nan) for c in columns]
+    parts = [patients.numbers(c, SAMPLE) for c in columns]
     values = np.concatenate([p[np.isfinite(p)] for p in parts]) if parts else np.zeros(0)
     return tuple(map(float, np.quantile(values, [0.01, upto]))) if len(values) else None
 

@@ -30,8 +30,7 @@ def heading(state: PanelState) -> str:
 
 def synthetic(state: PanelState) -> int:
     """How many of the rows are marked as made by a generator."""
-    cohort = state.what_if.cohort
-    return int(cohort["synthetic"].fillna(False).sum()) if "synthetic" in cohort.columns else 0
+    return state.what_if.patients.n_true("synthetic")
 
 
 def headline(state: PanelState) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import feasibility as fz
-from feasibility.cohort.prepared import open_prepared, prepare, write_prepared
+from feasibility.cohort.prepared import open_prepared, prepare, prepare_files, write_prepared
 from feasibility.cohort.schema import DTYPES
 from feasibility.engine.arrow import Batch
 from feasibility.engine.blocks import Pandas, Prepared, count_codes, statuses, unpack
@@ -175,9 +175,29 @@ def test_a_prepared_cohort_gives_the_cohort_back(tmp_path):
     pd.testing.assert_frame_equal(part[cohort.columns], cohort.iloc[[5, 2_999, 7]], check_index_type=False)
 
 
+def test_files_are_prepared_column_by_column_as_the_cohort_is(tmp_path):
+    protocol = fz.load_trial("NCT06642025")
+    cohort = synthetic_registry(3_000, seed=6).observed
+    for k, part in enumerate((cohort.iloc[:1_100], cohort.iloc[1_100:])):
+        fz.write_cohort(part, tmp_path / f"{k}.parquet", protocol.columns)
+    whole, again = prepare(cohort, protocol.columns), prepare_files(tmp_path, protocol.columns)
+    assert list(again) == list(whole)
+    for name in whole:
+        for one, two in zip(vars(whole[name]).values(), vars(again[name]).values(), strict=True):
+            assert str(one) == str(two), name
+            for a, b in zip(one, two, strict=True) if name in whole and isinstance(one, tuple) else [(one, two)]:
+                np.testing.assert_array_equal(a, b, err_msg=name)
+    path = write_prepared(again, tmp_path / "cohort.arrow")
+    pd.testing.assert_frame_equal(open_prepared(path).frame(), whole.frame())
+    fz.write_cohort(cohort.iloc[:5], tmp_path / "2.parquet", protocol.columns)
+    with pytest.raises(fz.ScreeningError, match="10 rows belong to patients that occur more than once"):
+        fz.count_patterns(prepare_files(tmp_path, protocol.columns), protocol)
+
+
 numbers = st.one_of(st.none(), st.sampled_from([-3.0, 0.0, 0.5, 1.0, 7.0, float("inf")]), st.integers(-5, 9).map(float))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(numbers, numbers), min_size=1, max_size=30), st.sampled_from([-4, 0, 0.5, 0.7, 7, np.inf, 99])
 )
@@ -188,10 +208,13 @@ def test_ranks_compare_like_pandas(pairs, limit):
     bounded = pd.DataFrame({"x": low, "x__upper": high})
     for cohort in (plain, bounded):
         reader = Prepared(prepare(cohort), ["x"])
-        fast, slow = reader.column("x"), reader.rows(slice(None))["x"]
+        everybody = slice(0, len(cohort))
+        fast, slow = reader.columns(["x"], everybody)["x"], reader.rows(everybody)["x"]
         for how in (op.lt, op.le, op.gt, op.ge, op.eq, op.ne):
             answer = how(fast, limit)
-            yes, no = answer.rails(len(cohort))
+            bits = (np.broadcast_to(np.uint8(255 * r if isinstance(r, bool) else r), -(-len(cohort) // 8))
+                    for r in (answer.yes, answer.no))  # fmt: skip
+            yes, no = (np.unpackbits(b, count=len(cohort), bitorder="little") == 1 for b in bits)
             expected = how(slow, limit)
             assert yes.tolist() == expected.fillna(False).tolist(), how
             assert no.tolist() == (~expected).fillna(False).tolist(), how

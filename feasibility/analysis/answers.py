@@ -137,7 +137,7 @@ class Answers:
         rows, _ = self.rest(names)
         others = frozenset((n, v) for n, v in criterion.values.items() if n != name)
         key = criterion.function, criterion.kind, name, others
-        if key in self._steps or FEW * len(rows) > self._n:
+        if key in self._steps or not len(rows) or FEW * len(rows) > self._n:
             return self._followed(key, criterion, name, None), rows
         return self._followed((*key, frozenset(names)), criterion, name, rows), slice(None)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import feasibility as fz
@@ -100,6 +100,7 @@ QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
 
 @QUICK
 @given(COHORTS, st.sampled_from(THRESHOLDS))
+@example(cohort_of([(None, 0.0, *[None] * 7)]), "max_z")  # another criterion excludes everybody: nobody to follow
 def test_a_curve_is_a_fresh_screening_at_between_and_around_every_step(cohort, name):
     table = curve(cohort, PROTOCOL, name, check=False)
     steps = [v for v in table.index if np.isfinite(v)]

@@ -10,7 +10,7 @@ import sys
 
 ALL = (
     "screening", "scaling", "criteria", "derived", "questions", "what_if", "relaxation", "peers", "read_table", "build",
-    "disclosure", "imputation", "enrollment",
+    "disclosure", "release", "imputation", "enrollment",
 )  # fmt: skip
 LARGE = {
     "scaling": (10_000_000,),

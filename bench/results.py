@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import criteria, derived, peers, questions, scaling, streaming
+from bench import build, criteria, derived, peers, questions, release, scaling, streaming
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent / "docs" / "gallery" / "screening-time.png"
@@ -34,6 +34,8 @@ TEXTS = {
     "questions": ("What-ifs on a prepared cohort", lambda: questions.run(1_000_000)),
     "streaming": ("A hundred million, streamed from Parquet", lambda: streaming.run(10_000_000, 10)),
     "derived": ("Derived from the patterns", derived.run),
+    "build": ("From events to the cohort", lambda: build.run(1_000_000, 20_000_000, 2)),
+    "release": ("A release, after the screen", lambda: release.run()),
     "peers": ("Flow trackers", lambda: peers.run(100_000)),
 }
 

@@ -200,7 +200,7 @@ def plain(cohorts: int, patients: int = 200, criteria: int = 8, sample: int = 12
     return rows
 
 
-def run(cohorts: int = 60, second: int = 12, audited: int = 6, sample: int = 6) -> str:
+def run(cohorts: int = 30, second: int = 6, audited: int = 2, sample: int = 6) -> str:
     """The comparison as text; raises if anything that is let out gives a small group back.
 
     The second block is attacked in the first ``second`` cohorts, ``sample`` small groups of each; the first ``audited``

@@ -61,15 +61,7 @@ def count_part(
                 f"{source.path}: a folder is counted batch by batch, and not by {', '.join(by)}. Count each stratum's"
                 " files apart, or give one file."
             )
-        record, facts = _record_of_files(source), _facts_of_files(source)
-    elif isinstance(source, PreparedCohort):
-        record, facts = dict(source.record), _facts(source.ids[1], _flag(source, "synthetic"))
-    else:
-        record = dict(source.attrs.get("feasibility", {}))
-        named = "index_date" in source.index.names
-        days = source.index.get_level_values("index_date") if named else []
-        made_up = "synthetic" in source and bool(source["synthetic"].fillna(False).any())
-        facts = _facts(days, made_up)
+    record, facts = told_of(source)
     if by and isinstance(source, PreparedCohort):
         source = source.frame()
     if by:
@@ -119,6 +111,22 @@ def _notes(file) -> dict[str, Any]:
         return dict(json.loads(notes).get("feasibility") or {}) if notes else {}
     except (ValueError, AttributeError, TypeError):
         return {}
+
+
+def told_of(source) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a source says of itself: its record (how it was built), and the days and whether its patients are made up.
+
+    ``source`` is a cohort in memory, prepared, or Parquet files; of anything else nothing is known.
+    """
+    if isinstance(source, ParquetCohort):
+        return _record_of_files(source), _facts_of_files(source)
+    if isinstance(source, PreparedCohort):
+        return dict(source.record), _facts(source.ids[1], _flag(source, "synthetic"))
+    if not isinstance(source, pd.DataFrame):
+        return {}, _facts([], False)
+    days = source.index.get_level_values("index_date") if "index_date" in source.index.names else []
+    made_up = "synthetic" in source and bool(source["synthetic"].fillna(False).any())
+    return dict(source.attrs.get("feasibility", {})), _facts(days, made_up)
 
 
 def _record_of_files(source: ParquetCohort) -> dict[str, Any]:

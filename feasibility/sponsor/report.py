@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from feasibility.cohort.batches import ParquetCohort
+from feasibility.cohort.prepared import open_prepared
 from feasibility.disclosure.ledger import Ledger
 from feasibility.disclosure.parts import protected_arrivals, unknown_by_column
 from feasibility.disclosure.policy import Policy, policy_of
@@ -18,6 +20,7 @@ from feasibility.enrollment.plan_file import load_plan
 from feasibility.enrollment.sites import Site
 from feasibility.errors import FeasibilityError
 from feasibility.interactive.page import interactive_fragment
+from feasibility.pooling.parts import told_of
 from feasibility.protocol.protocol import Protocol
 from feasibility.sponsor.branding import Branding, load_branding
 from feasibility.sponsor.document import SponsorDocument
@@ -83,8 +86,11 @@ def sponsor_report(
         counts["columns"] = unknown_by_column(source, protocol)
     if arrivals is not None:
         counts["arrivals"] = protected_arrivals(arrivals.table, policy)
+    if isinstance(source, str | Path):
+        source = open_prepared(source) if Path(source).suffix == ".arrow" else ParquetCohort(source, protocol.columns)
+    record, told = told_of(source)
     known = Ledger.open(ledger) if ledger is not None else None
-    day = index_date or _index_date(source)
+    day = index_date or (told["days"][0] if len(told["days"]) == 1 else str(record.get("index_date") or "")[:10])
     if known is not None and not day:
         raise FeasibilityError("The ledger needs the day of screening; give --index-date (index_date=).")
     earlier = known.of(registry, day) if known is not None else None
@@ -98,13 +104,13 @@ def sponsor_report(
     looked_ahead = _forecast(protocol, release, arrivals, plan, months, target)
     if known is not None and release.fingerprint not in {e.fingerprint for e in earlier}:
         known.append(release.entry(dated=dated, cohort=registry, index_date=day))
-    synthetic = _synthetic(source)
+    synthetic = told["synthetic"]
     files = [_write_json(release, output)]
     languages = list(dict.fromkeys(languages))
     for i, language in enumerate(languages):
         document = SponsorDocument.of(
             release, protocol, language=language, branding=branding, forecast=looked_ahead, dated=dated,
-            synthetic=synthetic, source_words=source_words, build=_build(source),
+            synthetic=synthetic, source_words=source_words, build=str(record.get("build_fingerprint") or ""),
             interactive_html=_interactive(release, language) if "html" in formats else "",
         )  # fmt: skip
         stem = output if i == 0 else output.with_name(f"{output.name}-{language}")
@@ -145,24 +151,3 @@ def _forecast(protocol: Protocol, release: Release, arrivals, plan, months: int,
         return forecast(load_plan(plan, protocol, seen or None), months)
     sites = [Site(name, **one) for name, one in seen.items()]
     return forecast(plan_from_protocol(protocol, sites, target), months)
-
-
-def _index_date(source) -> str:
-    if not isinstance(source, pd.DataFrame):
-        return ""
-    if isinstance(source.index, pd.MultiIndex) and "index_date" in source.index.names:
-        days = source.index.get_level_values("index_date").unique()
-        return str(days[0])[:10] if len(days) == 1 else ""
-    return str(source.attrs.get("feasibility", {}).get("index_date") or "")[:10]
-
-
-def _synthetic(source) -> bool:
-    if isinstance(source, pd.DataFrame):
-        return "synthetic" in source and bool(source["synthetic"].fillna(False).any())
-    return False
-
-
-def _build(source) -> str:
-    """The fingerprint of how the columns were made: of settings, not of patients."""
-    facts = source.attrs.get("feasibility", {}) if isinstance(source, pd.DataFrame) else {}
-    return str(facts.get("build_fingerprint") or "")

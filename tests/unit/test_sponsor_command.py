@@ -115,6 +115,18 @@ def test_a_moved_threshold_is_attacked_together_with_the_release_before(tmp_path
     assert moved.release.audit.n_columns > alone.release.audit.n_columns, "the columns of both releases are attacked"
 
 
+def test_a_report_from_a_prepared_file_says_that_its_patients_are_made_up(table, tmp_path):
+    protocol = fz.load_trial("NCT06642025")
+    cohort = fz.read_cohort(table, protocol.columns).head(120)
+    fz.write_cohort(cohort, tmp_path / "cohort.arrow")
+    few = protocol.without("I1", "I3", "I5", "I6", "E1", "E2", "E3", "E4", "E5", "E6", "E7")
+    made = fz.sponsor_report(tmp_path / "cohort.arrow", few, tmp_path / "r", formats=["html"], dated="2026-01-31",
+                             ledger=tmp_path / "ledger.json")  # fmt: skip
+    assert made.synthetic
+    assert "SYNTHETIC DATA" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert fz.Ledger.open(tmp_path / "ledger.json").entries[0].index_date == "2025-06-30"
+
+
 def test_releases_at_another_date_are_named(tmp_path):
     tiny_report(tmp_path, "first")
     rng = np.random.default_rng(6)

@@ -45,6 +45,8 @@ MAY_IMPORT = {
         *BASE,
         "patterns",
         "engine",
+        "cohort",
+        "pooling",
         "disclosure",
         "enrollment",
         "protocol",
